@@ -1,0 +1,119 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One target per room of the house (Docs/design.md). The list below *is* the import DAG: a room may import only what its row names,
+/// and `make lint` builds with `--explicit-target-dependency-import-check error` so that the compiler holds us to it.
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioEmbedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let package = Package(
+    name: "postern",
+    products: [.executable(name: "postern", targets: ["postern"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // C libraries and system calls.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
+        .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
+
+        // Rooms.
+        .target(name: "SMTPCore"),
+        .target(name: "LoopTask", dependencies: [nio]),
+        .target(name: "Settings", dependencies: ["SMTPCore"]),
+        .target(name: "MailLog", dependencies: ["SMTPCore"]),
+        .target(name: "Tables", dependencies: ["SMTPCore", "Settings"]),
+        .target(name: "Routing", dependencies: ["SMTPCore", "Settings", "Tables"]),
+        .target(name: "Resolver", dependencies: ["SMTPCore", "CLinux", nio, nioPosix]),
+        .target(name: "TLS", dependencies: ["COpenSSL", nio]),
+        .target(name: "Authentication", dependencies: ["SMTPCore", "CSASL", nio, nioPosix, deque]),
+        .target(name: "Restrictions", dependencies: ["SMTPCore", "Settings", "Tables", "Routing", "Resolver"]),
+        .target(name: "Cleanup", dependencies: ["SMTPCore", "Settings", nio]),
+        .target(name: "HandOff", dependencies: ["SMTPCore", nio, nioPosix, deque]),
+        .target(name: "Spool", dependencies: ["SMTPCore", "CLinux", nio, deque]),
+        .target(
+            name: "Relay",
+            dependencies: [
+                "SMTPCore", "Settings", "Tables", "Routing", "Resolver", "TLS", "Authentication", "MailLog", "Spool", "LoopTask",
+                nio, nioPosix, deque,
+            ]
+        ),
+        .target(
+            name: "Submission",
+            dependencies: [
+                "SMTPCore", "Settings", "MailLog", "Tables", "Routing", "Resolver", "TLS", "Authentication", "Restrictions",
+                "Cleanup", "HandOff", "LoopTask", nio, nioPosix, deque,
+            ]
+        ),
+        .target(name: "Sink", dependencies: ["SMTPCore", "TLS", nio, nioPosix]),
+        .target(
+            name: "PosternDaemon",
+            dependencies: [
+                "SMTPCore", "Settings", "MailLog", "Tables", "Routing", "Resolver", "TLS", "Authentication", "Restrictions",
+                "Cleanup", "HandOff", "LoopTask", "Spool", "Relay", "Submission", "CLinux", nio, nioPosix,
+            ]
+        ),
+        .executableTarget(
+            name: "postern",
+            dependencies: ["PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", argumentParser]
+        ),
+
+        // Tests.
+        .target(
+            name: "PosternTesting",
+            dependencies: ["SMTPCore", "Settings", "Resolver", "Spool", nio, nioPosix, nioEmbedded],
+            path: "Tests/PosternTesting"
+        ),
+        .testTarget(name: "SMTPCoreTests", dependencies: ["SMTPCore"]),
+        .testTarget(name: "MailLogTests", dependencies: ["MailLog"]),
+        .testTarget(name: "SinkTests", dependencies: ["Sink", "SMTPCore", nio, nioPosix]),
+        .testTarget(name: "SettingsTests", dependencies: ["Settings"]),
+        .testTarget(name: "TablesTests", dependencies: ["Tables", "Settings", "SMTPCore"]),
+        .testTarget(name: "RoutingTests", dependencies: ["Routing", "Tables", "Settings", "SMTPCore"]),
+        .testTarget(name: "ResolverTests", dependencies: ["Resolver", "SMTPCore", nio, nioPosix]),
+        .testTarget(name: "TLSTests", dependencies: ["TLS", nio, nioPosix, nioEmbedded]),
+        .testTarget(name: "AuthenticationTests", dependencies: ["Authentication", "SMTPCore", nio, nioPosix]),
+        .testTarget(
+            name: "RestrictionsTests",
+            dependencies: ["Restrictions", "Routing", "Tables", "Settings", "Resolver", "SMTPCore", "PosternTesting"]
+        ),
+        .testTarget(name: "CleanupTests", dependencies: ["Cleanup", "Settings", "SMTPCore", nio]),
+        .testTarget(name: "HandOffTests", dependencies: ["HandOff", "SMTPCore", nio, nioPosix]),
+        .testTarget(name: "SpoolTests", dependencies: ["Spool", "SMTPCore", "PosternTesting", nio]),
+        .testTarget(
+            name: "RelayTests",
+            dependencies: [
+                "Relay", "Routing", "Tables", "Settings", "Resolver", "TLS", "Authentication", "MailLog", "Spool", "SMTPCore", "LoopTask",
+                "Sink", "PosternTesting", nio, nioPosix,
+            ]
+        ),
+        .testTarget(
+            name: "SubmissionTests",
+            dependencies: [
+                "Submission", "Restrictions", "Cleanup", "HandOff", "Routing", "Tables", "Settings", "Resolver", "TLS",
+                "Authentication", "MailLog", "SMTPCore", "LoopTask", "PosternTesting", nio, nioPosix, nioEmbedded,
+            ]
+        ),
+        .testTarget(name: "PosternDaemonTests", dependencies: ["PosternDaemon", "Settings", "SMTPCore"]),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system && target.name != "CLinux" {
+    target.swiftSettings =
+        (target.swiftSettings ?? []) + [
+            .strictMemorySafety(),
+            .treatAllWarnings(as: .error),
+            .enableUpcomingFeature("MemberImportVisibility"),
+            .enableUpcomingFeature("InternalImportsByDefault"),
+            .enableUpcomingFeature("ExistentialAny"),
+            .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+        ]
+}

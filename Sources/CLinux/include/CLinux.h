@@ -1,0 +1,27 @@
+// System calls whose C interface is made of macros or is missing from Swift's Glibc module.
+#ifndef POSTERN_CLINUX_H
+#define POSTERN_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// CRC-32C (Castagnoli) of `length` bytes, continuing from `crc` (0 to start). Uses SSE 4.2 where the processor has it.
+uint32_t postern_crc32c(uint32_t crc, const void *data, size_t length);
+
+/// Sends `length` bytes and, when `fd` is not negative, one descriptor, as one message. Returns bytes sent or -1 with errno.
+ssize_t postern_send_fd(int socket, const void *data, size_t length, int fd);
+
+/// Receives one message and the descriptor that came with it (-1 if none), close-on-exec. Returns bytes, 0 at end, -1 with errno.
+ssize_t postern_receive_fd(int socket, void *data, size_t capacity, int *fd);
+
+/// The user id of the process at the other end of a unix socket; -1 with errno on failure.
+int postern_peer_uid(int socket, uid_t *uid, pid_t *pid);
+
+/// No core files, no ptrace, no new privileges. Returns 0 or errno.
+int postern_harden_process(void);
+
+/// Dies with the parent: SIGTERM when the supervisor ends. Returns 0 or errno.
+int postern_die_with_parent(void);
+
+#endif

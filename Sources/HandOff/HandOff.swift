@@ -1,0 +1,35 @@
+package import NIOCore
+package import SMTPCore
+
+/// Why a message was not taken. Each becomes a 4xx reply; the text is for the log.
+package enum HandOffFailure: Error, Sendable, Hashable {
+    /// The disk is full or below `queue_minfree`: `452 4.3.1 Insufficient system storage`.
+    case insufficientStorage
+    /// A write or flush failed: `451 4.3.0 Error: queue file write error`.
+    case writeError(String)
+    /// The queue did not answer within its bound, or went away: `451 4.3.0 Error: queue file write error`.
+    case unavailable(String)
+}
+
+/// The narrow waist between an SMTP session and whatever keeps its messages: our queue, a proxy filter, or Postfix's cleanup(8).
+///
+/// A value of this type belongs to one event loop and is used on that loop only.
+package protocol MessageHandOff: AnyObject {
+    /// A fresh queue id, known before any record is written; waits only while the queue role restarts.
+    func reserveQueueID() async throws(HandOffFailure) -> QueueID
+    /// Whether new mail would be refused for want of space (`queue_minfree`), as last reported by the queue.
+    var storageIsShort: Bool { get }
+    /// Starts a message whose content follows. Nothing is visible to anyone until ``MessageTransfer/commit()`` returned.
+    func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer
+}
+
+/// One message on its way into the queue.
+package protocol MessageTransfer: AnyObject {
+    /// Content exactly as it is to be relayed, CRLF line ends, without dot-stuffing. Returns once it is taken; waits for room
+    /// (back-pressure), so that a large message never sits in memory whole.
+    func write(_ bytes: ByteBuffer) async throws(HandOffFailure)
+    /// When this returns, the message and its envelope are on stable storage.
+    func commit() async throws(HandOffFailure)
+    /// Forgets the message; safe at any time before `commit`.
+    func abort()
+}

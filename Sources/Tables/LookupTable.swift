@@ -1,0 +1,35 @@
+/// The answer of a lookup table.
+package enum LookupResult: Sendable, Hashable {
+    case found(String)
+    case notFound
+    /// The table could not answer; the text is for the log. A caller must never treat this as "not found".
+    case failed(String)
+}
+
+/// A table of `main.cf`: `type:name`.
+package protocol LookupTable: Sendable {
+    /// As written in the configuration: `texthash:/etc/postfix/access`.
+    var name: String { get }
+    /// Tables of patterns (cidr, regexp, pcre, static) are asked with the whole key only, never with partial keys (domains, prefixes, `@domain`).
+    var takesWholeKeysOnly: Bool { get }
+    func lookup(_ key: String) async -> LookupResult
+}
+
+/// Tables asked in order; the first that has the key answers.
+package struct TableList: Sendable {
+    package let tables: [any LookupTable]
+
+    package init(_ tables: [any LookupTable]) { self.tables = tables }
+
+    package var isEmpty: Bool { tables.isEmpty }
+
+    package func lookup(_ key: String, partial: Bool = false) async -> LookupResult {
+        for table in tables where !(partial && table.takesWholeKeysOnly) {
+            switch await table.lookup(key) {
+            case .notFound: continue
+            case let answer: return answer
+            }
+        }
+        return .notFound
+    }
+}
