@@ -85,7 +85,7 @@ let package = Package(
             dependencies: ["Restrictions", "Routing", "Tables", "Settings", "Resolver", "SMTPCore", "PosternTesting"]
         ),
         .testTarget(name: "CleanupTests", dependencies: ["Cleanup", "Settings", "SMTPCore", nio]),
-        .testTarget(name: "HandOffTests", dependencies: ["HandOff", "SMTPCore", nio, nioPosix]),
+        .testTarget(name: "HandOffTests", dependencies: ["HandOff", "SMTPCore", "LoopTask", nio, nioPosix]),
         .testTarget(name: "SpoolTests", dependencies: ["Spool", "SMTPCore", "PosternTesting", nio]),
         .testTarget(
             name: "RelayTests",

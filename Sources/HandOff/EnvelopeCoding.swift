@@ -1,0 +1,71 @@
+package import NIOCore
+package import SMTPCore
+
+extension Envelope {
+    /// Strings are a 32-bit length and UTF-8; a missing domain is the length `UInt32.max`.
+    package func encode(into out: inout ByteBuffer) {
+        out.writeInteger(body.rawValue)
+        out.writeAddress(sender)
+        for text in [
+            origin.clientName, origin.clientAddress, origin.heloName, origin.protocolName, origin.saslMethod, origin.saslUsername,
+        ] { out.writeText(text) }
+        out.writeInteger(UInt32(recipients.count))
+        for recipient in recipients {
+            out.writeAddress(recipient.address)
+            out.writeInteger(UInt8(recipient.original == nil ? 0 : 1))
+            if let original = recipient.original { out.writeAddress(original) }
+        }
+    }
+
+    package init(from input: inout ByteBuffer) throws(MalformedFrame) {
+        guard let code: UInt8 = input.readInteger(), let body = BodyType(rawValue: code) else { throw MalformedFrame() }
+        let sender = try input.readAddress()
+        var origin = MessageOrigin()
+        origin.clientName = try input.readText()
+        origin.clientAddress = try input.readText()
+        origin.heloName = try input.readText()
+        origin.protocolName = try input.readText()
+        origin.saslMethod = try input.readText()
+        origin.saslUsername = try input.readText()
+        // The smallest recipient takes nine bytes: a count beyond that is a lie, and must not make us reserve memory.
+        guard let count: UInt32 = input.readInteger(), Int(count) <= input.readableBytes / 9 else { throw MalformedFrame() }
+        var recipients: [Recipient] = []
+        recipients.reserveCapacity(Int(count))
+        for _ in 0..<count {
+            let address = try input.readAddress()
+            guard let flag: UInt8 = input.readInteger() else { throw MalformedFrame() }
+            recipients.append(Recipient(address: address, original: flag == 0 ? nil : try input.readAddress()))
+        }
+        self.init(sender: sender, recipients: recipients, body: body, origin: origin)
+    }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func writeText(_ text: String) {
+        let at = writerIndex
+        writeInteger(UInt32(0))
+        let count = writeString(text)
+        setInteger(UInt32(count), at: at)
+    }
+
+    fileprivate mutating func writeAddress(_ address: Address) {
+        writeText(address.localPart)
+        if let domain = address.domain { writeText(domain) } else { writeInteger(UInt32.max) }
+    }
+
+    fileprivate mutating func readText() throws(MalformedFrame) -> String {
+        guard let length: UInt32 = readInteger(), Int(length) <= readableBytes, let text = readString(length: Int(length)) else {
+            throw MalformedFrame()
+        }
+        return text
+    }
+
+    fileprivate mutating func readAddress() throws(MalformedFrame) -> Address {
+        let localPart = try readText()
+        if getInteger(at: readerIndex, as: UInt32.self) == UInt32.max {
+            moveReaderIndex(forwardBy: 4)
+            return Address(localPart: localPart, domain: nil)
+        }
+        return Address(localPart: localPart, domain: try readText())
+    }
+}

@@ -1,0 +1,69 @@
+import HandOff
+import NIOCore
+import SMTPCore
+import Testing
+
+@Suite struct FrameTests {
+    static let envelope: Envelope = {
+        var origin = MessageOrigin()
+        origin.clientName = "mua.example"
+        origin.saslUsername = "älice"
+        return Envelope(
+            sender: .null,
+            recipients: [
+                Recipient(address: Address(localPart: "a b", domain: "example.com")),
+                Recipient(address: Address(localPart: "x", domain: "y.example"), original: Address(localPart: "alias", domain: nil)),
+            ],
+            body: .eightBitMIME,
+            origin: origin
+        )
+    }()
+
+    static var frames: [HandOffFrame] {
+        let id = QueueID(rawValue: 0x6560_A1B2_00)
+        let bytes = ByteBuffer(string: "Subject: x\r\n\r\nbody\r\n")
+        return [
+            .message(id, envelope, bytes), .begin(id, envelope), .chunk(id, bytes), .commit(id), .abort(id), .requestQueueIDs,
+            .queueIDs(first: id, count: 7), .completed([(id, .stored), (id, .writeError)]), .storage(isShort: true),
+        ]
+    }
+
+    @Test(arguments: frames) func aFrameSurvivesTheWireSplitAtEveryByte(_ frame: HandOffFrame) throws {
+        var wire = ByteBuffer()
+        frame.encode(into: &wire)
+        for split in 0..<wire.readableBytes {
+            var partial = try #require(wire.getSlice(at: 0, length: split))
+            #expect(try HandOffFrame.decode(from: &partial) == nil)
+        }
+        let decoded = try #require(try HandOffFrame.decode(from: &wire))
+        #expect("\(decoded)" == "\(frame)")
+        #expect(wire.readableBytes == 0)
+    }
+
+    @Test func noBytesTrapTheReader() throws {
+        var random = SystemRandomNumberGenerator()
+        for frame in Self.frames {
+            var wire = ByteBuffer()
+            frame.encode(into: &wire)
+            for _ in 0..<2000 {
+                var mutated = wire
+                for _ in 0..<Int.random(in: 1...4, using: &random) {
+                    mutated.setInteger(UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0..<wire.readableBytes, using: &random))
+                }
+                do { _ = try HandOffFrame.decode(from: &mutated) } catch {}
+            }
+        }
+    }
+
+    @Test func aFrameOfAbsurdLengthIsRefusedAtOnce() {
+        var wire = ByteBuffer(integer: UInt32.max)
+        #expect(throws: MalformedFrame.self) { try HandOffFrame.decode(from: &wire) }
+    }
+
+    @Test func aRecipientCountBeyondTheFrameIsRefused() {
+        var wire = ByteBuffer()
+        Envelope(sender: .null, recipients: []).encode(into: &wire)
+        wire.setInteger(UInt32.max, at: wire.writerIndex - 4)
+        #expect(throws: MalformedFrame.self) { try Envelope(from: &wire) }
+    }
+}

@@ -1,0 +1,140 @@
+import Glibc
+import HandOff
+import LoopTask
+import NIOCore
+import NIOPosix
+import SMTPCore
+import Synchronization
+import Testing
+
+/// Keeps messages in memory and answers as it is told.
+private final class MemoryIntake: MessageIntake {
+    struct State {
+        var next: UInt64 = 1000
+        var messages: [QueueID: (Envelope, ByteBuffer)] = [:]
+        var result = HandOffResult.stored
+        var short = false
+    }
+    let state = Mutex(State())
+
+    func leaseQueueIDs(_ count: UInt32) -> Range<UInt64> {
+        state.withLock { state in
+            defer { state.next += UInt64(count) }
+            return state.next..<state.next + UInt64(count)
+        }
+    }
+
+    func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt) {
+        let result = state.withLock {
+            if $0.result == .stored { $0.messages[id] = (envelope, content) }
+            return $0.result
+        }
+        receipt.completed(result)
+    }
+
+    func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake { Large(owner: self, id: id, envelope: envelope) }
+
+    var storageIsShort: Bool { state.withLock { $0.short } }
+
+    final class Large: LargeMessageIntake {
+        let owner: MemoryIntake
+        let id: QueueID
+        let envelope: Envelope
+        var bytes = ByteBuffer()
+
+        init(owner: MemoryIntake, id: QueueID, envelope: Envelope) {
+            self.owner = owner
+            self.id = id
+            self.envelope = envelope
+        }
+
+        func append(_ chunk: ByteBuffer, taken: @escaping @Sendable () -> Void) {
+            bytes.writeImmutableBuffer(chunk)
+            taken()
+        }
+
+        func commit(receipt: IntakeReceipt) { owner.accept(id, envelope, bytes, receipt: receipt) }
+        func abort() {}
+    }
+}
+
+@Suite struct HandOffTests {
+    /// Runs `body` on a loop with both ends of a socketpair connected.
+    private func withHandOff<T: Sendable>(_ body: @escaping @Sendable (QueueHandOff, MemoryIntake, CInt) async throws -> T) async throws -> T {
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = Array(group.makeIterator())
+        var ends: [CInt] = [-1, -1]
+        try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
+        let intake = MemoryIntake()
+        HandOffServer.serve(ends[1], intake: intake, on: loops[1])
+        let (smtpd, queue) = (ends[0], ends[1])
+        let result = await withCheckedContinuation { (done: CheckedContinuation<Result<T, any Error>, Never>) in
+            loops[0].execute {
+                let handOff = QueueHandOff(loop: loops[0])
+                handOff.attach(smtpd)
+                startLoopTask(on: LoopExecutor(loops[0])) {
+                    do { done.resume(returning: .success(try await body(handOff, intake, queue))) } catch {
+                        done.resume(returning: .failure(error))
+                    }
+                }
+            }
+        }
+        try await group.shutdownGracefully()
+        return try result.get()
+    }
+
+    @Test(arguments: [0, 1, 4096, 65536, 65537, 5_000_000]) func aMessageArrivesWhole(size: Int) async throws {
+        let content = ByteBuffer(bytes: (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+        let stored = try await withHandOff { handOff, intake, _ in
+            let id = try await handOff.reserveQueueID()
+            let transfer = handOff.begin(id, FrameTests.envelope)
+            var rest = content
+            while let piece = rest.readSlice(length: min(rest.readableBytes, 10_000)), piece.readableBytes > 0 { try await transfer.write(piece) }
+            try await transfer.commit()
+            return intake.state.withLock { $0.messages[id] }
+        }
+        #expect(stored?.0 == FrameTests.envelope)
+        #expect(stored?.1 == content)
+    }
+
+    @Test func idsAreNeverRepeated() async throws {
+        let ids = try await withHandOff { handOff, _, _ in
+            var ids: [QueueID] = []
+            for _ in 0..<10_000 { ids.append(try await handOff.reserveQueueID()) }
+            return ids
+        }
+        #expect(Set(ids).count == 10_000)
+        #expect(ids == ids.sorted())
+    }
+
+    @Test(arguments: [(HandOffResult.insufficientStorage, HandOffFailure.insufficientStorage)])
+    func aFailureIsReported(_ result: HandOffResult, _ failure: HandOffFailure) async throws {
+        await #expect(throws: failure) {
+            try await withHandOff { handOff, intake, _ in
+                intake.state.withLock { $0.result = result }
+                let transfer = handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope)
+                try await transfer.write(ByteBuffer(string: "x"))
+                try await transfer.commit()
+            }
+        }
+    }
+
+    @Test func theEndOfTheQueueRoleFailsACommit() async throws {
+        await #expect(throws: HandOffFailure.self) {
+            try await withHandOff { handOff, _, queue in
+                let id = try await handOff.reserveQueueID()
+                shutdown(queue, CInt(SHUT_RDWR))
+                let transfer = handOff.begin(id, FrameTests.envelope)
+                try await transfer.commit()
+            }
+        }
+    }
+
+    @Test func anIDThatWasNotLeasedEndsTheConnection() async throws {
+        await #expect(throws: HandOffFailure.self) {
+            try await withHandOff { handOff, _, _ in
+                try await handOff.begin(QueueID(rawValue: 5), FrameTests.envelope).commit()
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+import Foundation
+import MailLog
+import Testing
+
+@Suite struct LogWriterTests {
+    private func written(_ body: (LogWriter) -> Void) throws -> [String] {
+        let path = FileManager.default.temporaryDirectory.appending(path: "maillog-\(UUID().uuidString)").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let writer = try LogWriter(.file(path), hostName: "mx.example.com")
+        body(writer)
+        writer.flush()
+        return try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n").map(String.init)
+    }
+
+    @Test func linesHaveTheShapeLogAnalysersRead() throws {
+        let lines = try written { writer in
+            let log = MailLog(sink: writer, tag: "postfix/submission/smtpd", processID: 4711)
+            log.info("connect from unknown[127.0.0.1]")
+            log.warning("hostname x does not resolve to address 192.0.2.1")
+        }
+        let shape = /[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d mx postfix\/submission\/smtpd\[4711\]: (.*)/
+        #expect(try lines.map { try #require($0.wholeMatch(of: shape)).1 } == [
+            "connect from unknown[127.0.0.1]", "warning: hostname x does not resolve to address 192.0.2.1",
+        ])
+    }
+
+    @Test func aPeerCannotForgeALine() throws {
+        let lines = try written { MailLog(sink: $0, tag: "postfix/smtpd", processID: 1).info("helo=<x\r\nNov 21 forged>\u{1B}") }
+        #expect(lines.count == 1)
+        #expect(lines[0].hasSuffix("helo=<x??Nov 21 forged>?"))
+    }
+
+    @Test func anOverlongTextIsCut() throws {
+        let lines = try written { MailLog(sink: $0, tag: "t", processID: 1).info(String(repeating: "x", count: 1 << 20)) }
+        #expect(lines[0].utf8.count < 2100)
+    }
+
+    @Test func everyLineOfManyThreadsArrivesWhole() async throws {
+        let lines = try written { writer in
+            DispatchQueue.concurrentPerform(iterations: 8) { thread in
+                for index in 0..<500 { MailLog(sink: writer, tag: "t", processID: thread).info("line \(index)") }
+            }
+        }
+        #expect(lines.count == 4000)
+        for thread in 0..<8 {
+            let own = lines.filter { $0.contains("t[\(thread)]:") }
+            #expect(own.enumerated().allSatisfy { $1.hasSuffix("line \($0)") })
+        }
+    }
+
+    @Test func aMissingDirectoryIsAClearError() {
+        #expect(throws: LogOpenError.self) { try LogWriter(.file("/nonexistent/maillog"), hostName: "h") }
+    }
+}
