@@ -7,14 +7,38 @@ package struct AuthenticationRequest: Sendable, Hashable {
     package var clientAddress: String
     package var serverAddress: String
     package var tlsActive: Bool
+    /// Where the back end's own words go, if anywhere. Called on the caller's thread, before the step that they belong to is returned.
+    package var log: AuthenticationLog
 
-    package init(mechanism: String, initialResponse: String?, clientAddress: String, serverAddress: String, tlsActive: Bool) {
+    package init(
+        mechanism: String,
+        initialResponse: String?,
+        clientAddress: String,
+        serverAddress: String,
+        tlsActive: Bool,
+        log: AuthenticationLog = .none
+    ) {
         self.mechanism = mechanism
         self.initialResponse = initialResponse
         self.clientAddress = clientAddress
         self.serverAddress = serverAddress
         self.tlsActive = tlsActive
+        self.log = log
     }
+}
+
+/// A session's way to log what the SASL library said, under its own name and number: complete texts of warnings, such as
+/// `SASL authentication failure: Password verification failed` (the word `warning: ` is the log's).
+package struct AuthenticationLog: Sendable, Hashable {
+    package var warning: @Sendable (String) -> Void
+
+    package init(warning: @escaping @Sendable (String) -> Void) { self.warning = warning }
+
+    package static let none = AuthenticationLog { _ in }
+
+    /// Requests are compared by what they ask, not by who listens.
+    package static func == (_: Self, _: Self) -> Bool { true }
+    package func hash(into _: inout Hasher) {}
 }
 
 /// One step of an AUTH exchange, as the session sees it.
@@ -42,6 +66,6 @@ package protocol Authenticator: Sendable {
     /// Empty while no back end has said what it offers.
     func mechanisms(tlsActive: Bool) -> [String]
     /// Begins an exchange; returns its first step, and the exchange when that step is a challenge. Bounded in time.
-    /// Lines for the log that the back end gave (`SASL authentication failure: ...`) come with the step.
+    /// Lines for the log that the back end gave (`SASL authentication failure: ...`) go to `request.log` first.
     func begin(_ request: AuthenticationRequest) async -> (step: AuthenticationStep, exchange: (any AuthenticationExchange)?)
 }

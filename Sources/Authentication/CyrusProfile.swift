@@ -1,0 +1,34 @@
+/// What a process that uses libsasl2 as a server must know before `sasl_server_init`: the library takes it once per process.
+package struct CyrusProfile: Sendable, Hashable {
+    /// `smtpd_sasl_path`: the name of the configuration file without `.conf`.
+    package var application: String
+    /// `cyrus_sasl_config_path` (colon separated); searched first.
+    package var configPath: String
+    /// `config_directory`; Debian's Postfix reads `sasl/smtpd.conf` there.
+    package var configDirectory: String
+    /// `queue_directory` when master.cf says `chroot: y` for the service, else nil: sockets and files that exist below it win over those
+    /// that the same path names outside, because that is what a chrooted smtpd would see.
+    package var chrootDirectory: String?
+    /// Defaults of `sasl_server_new`, for requests that do not bring their own.
+    package var service: String
+    package var serverName: String
+    package var localDomain: String
+
+    package init(
+        application: String = "smtpd",
+        configPath: String = "",
+        configDirectory: String,
+        chrootDirectory: String? = nil,
+        service: String = "smtp",
+        serverName: String,
+        localDomain: String = ""
+    ) {
+        self.application = application
+        self.configPath = configPath
+        self.configDirectory = configDirectory
+        self.chrootDirectory = chrootDirectory
+        self.service = service
+        self.serverName = serverName
+        self.localDomain = localDomain
+    }
+}

@@ -1,0 +1,42 @@
+/// `smtpd_sasl_mechanism_filter` and `smtp_sasl_mechanism_filter`: names of mechanisms in any letter case, `!` for exceptions, `static:` for
+/// all. The first pattern that matches decides; a name that none matches is not accepted. An empty list accepts all.
+package struct MechanismFilter: Sendable, Hashable {
+    private struct Pattern: Sendable, Hashable {
+        var accepts: Bool
+        /// Upper case; nil matches every name.
+        var name: String?
+    }
+
+    private var patterns: [Pattern]
+
+    package static let all = MechanismFilter(patterns: [])
+
+    private init(patterns: [Pattern]) { self.patterns = patterns }
+
+    /// Throws ``SASLConfigurationError`` for a table other than `static:` and for a file name: they are not looked up here, and
+    /// passing over them would announce more than the administrator wants.
+    package init(parsing text: String) throws(SASLConfigurationError) {
+        patterns = []
+        for word in text.split(whereSeparator: { ", \t\r\n".contains($0) }) {
+            var name = word
+            var accepts = true
+            while name.first == "!" {
+                name = name.dropFirst()
+                accepts.toggle()
+            }
+            if name.lowercased().hasPrefix("static:") {
+                patterns.append(Pattern(accepts: accepts, name: nil))
+            } else if name.isEmpty || name.contains("/") || name.contains(":") {
+                throw SASLConfigurationError("\"\(word)\" is not supported in a SASL mechanism filter: use names of mechanisms, !name, static:rest")
+            } else {
+                patterns.append(Pattern(accepts: accepts, name: name.uppercased()))
+            }
+        }
+    }
+
+    package func accepts(_ mechanism: String) -> Bool {
+        if patterns.isEmpty { return true }
+        let name = mechanism.uppercased()
+        return patterns.first { $0.name == nil || $0.name == name }?.accepts ?? false
+    }
+}
