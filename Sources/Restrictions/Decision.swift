@@ -63,6 +63,10 @@ package struct TraceStep: Sendable, Hashable {
 package enum MessageAction: Sendable, Hashable {
     /// A header line above our Received header.
     case prepend(String)
+    /// The message waits in the queue until an administrator releases it (`HOLD`). A session that cannot do that must refuse with 451.
+    case hold
+    /// The message is accepted and dropped (`DISCARD`): further recipients and the message are answered with 250, nothing is queued.
+    case discard
 }
 
 /// What the restriction lists of one stage came to.
@@ -73,6 +77,8 @@ package struct Decision: Sendable, Hashable {
     /// Lines for the log in evaluation order, without queue id or client: `reject_warning`, `info`, `warn`, ...
     package var notices: [Notice]
     package var trace: [TraceStep]
+    /// With `smtpd_delay_reject = no`: a `defer_if_permit` that later stages of the session must know (``SessionFacts/pendingDeferral``).
+    package var pendingDeferral: Reply?
 
     /// A rule's own log line: verb (`reject_warning`, `info`, `warn`, `prepend`) and the text after `STATE from NAME[ADDR]: `.
     package struct Notice: Sendable, Hashable {

@@ -6,10 +6,12 @@ package struct SessionFacts: Sendable {
     package var clientAddress: IPAddress
     package var peerName: PeerName
     package var heloName: String?
-    /// After rewriting (`user` has become `user@$myorigin`).
+    /// As the client gave it in MAIL (replies show it so); the rules complete it themselves.
     package var sender: Address?
-    /// The recipient of the current RCPT (or VRFY), after rewriting.
+    /// The recipient of the current RCPT (or VRFY), as the client gave it.
     package var recipient: Address?
+    /// The argument of the current ETRN.
+    package var etrnDomain: String?
     /// Recipients accepted so far.
     package var recipientCount = 0
     package var tlsActive = false
@@ -18,6 +20,9 @@ package struct SessionFacts: Sendable {
     package var saslUsername: String?
     /// The client sent commands ahead where that is not allowed; sticky for the session.
     package var pipelinedImproperly = false
+    /// ``Decision/pendingDeferral`` of an earlier stage. A session keeps the one of CONNECT and HELO until the next HELO, the one of MAIL for
+    /// the transaction, and passes the first there is.
+    package var pendingDeferral: Reply?
 
     package init(clientAddress: IPAddress, peerName: PeerName) {
         self.clientAddress = clientAddress

@@ -12,7 +12,13 @@ package protocol LookupTable: Sendable {
     var name: String { get }
     /// Tables of patterns (cidr, regexp, pcre, static) are asked with the whole key only, never with partial keys (domains, prefixes, `@domain`).
     var takesWholeKeysOnly: Bool { get }
+    /// The files this table was read from; a change to one of them asks for a new generation.
+    var watchedFiles: [String] { get }
     func lookup(_ key: String) async -> LookupResult
+}
+
+extension LookupTable {
+    package var watchedFiles: [String] { [] }
 }
 
 /// Tables asked in order; the first that has the key answers.
@@ -20,6 +26,8 @@ package struct TableList: Sendable {
     package let tables: [any LookupTable]
 
     package init(_ tables: [any LookupTable]) { self.tables = tables }
+
+    package static let empty = TableList([])
 
     package var isEmpty: Bool { tables.isEmpty }
 

@@ -1,0 +1,9 @@
+/// `static:value`: every key has this value.
+struct StaticTable: LookupTable {
+    let name: String
+    let value: String
+
+    var takesWholeKeysOnly: Bool { true }
+
+    func lookup(_ key: String) async -> LookupResult { .found(value) }
+}
