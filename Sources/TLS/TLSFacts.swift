@@ -16,6 +16,8 @@ package struct TLSFacts: Sendable, Hashable {
     package var peerCertificatePresent = false
     /// ... and its chain ends in a trusted CA.
     package var peerCertificateTrusted = false
+    /// On the client's side: the first of `TLSClientTarget.matchNames` that the certificate carries; nil if none does.
+    package var peerMatchedName: String?
     package var peerCommonName = ""
     package var peerIssuerName = ""
     package var serverNameIndication = ""
@@ -28,7 +30,25 @@ package struct TLSFacts: Sendable, Hashable {
     }
 }
 
-/// Fired down the pipeline by the TLS handler as a user inbound event.
+/// Fired up the pipeline just before `TLSEvent.handshakeFailed` when the peer's first bytes were a plaintext SMTP command (on the server's
+/// side) or reply (on the client's side): one of the two ends is set up for the wrong kind of port.
+package struct TLSPlaintextReceived: Sendable, Hashable {
+    /// The beginning of what came, printable ASCII only, at most 32 characters.
+    package let beginning: String
+
+    package init(beginning: String) { self.beginning = beginning }
+}
+
+/// A failure after the handshake, fired as an error before the channel is closed.
+package struct TLSError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// As Postfix logs them after `TLS library problem: `.
+    package let libraryErrors: [String]
+    package var description: String { libraryErrors.isEmpty ? "TLS connection failed" : libraryErrors.joined(separator: "; ") }
+
+    package init(libraryErrors: [String]) { self.libraryErrors = libraryErrors }
+}
+
+/// Fired up the pipeline by the TLS handler as a user inbound event.
 package enum TLSEvent: Sendable {
     case handshakeCompleted(TLSFacts)
     /// The reason as Postfix words it after `SSL_accept error from NAMADDR: ` (`-1`, `lost connection`, errno text), and the library's
