@@ -68,7 +68,3 @@ int postern_harden_process(void) {
     return 0;
 }
 
-int postern_die_with_parent(void) {
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) != 0) return errno;
-    return 0;
-}

@@ -21,7 +21,13 @@ int postern_peer_uid(int socket, uid_t *uid, pid_t *pid);
 /// No core files, no ptrace, no new privileges. Returns 0 or errno.
 int postern_harden_process(void);
 
-/// Dies with the parent: SIGTERM when the supervisor ends. Returns 0 or errno.
-int postern_die_with_parent(void);
+/// Makes a signalfd for the signals the supervisor answers (TERM, INT, HUP, CHLD, USR1), blocked in this thread. -1 with errno on failure.
+int postern_signal_descriptor(void);
+
+/// The number of the next signal waiting in a signalfd; -1 when there is none.
+int postern_next_signal(int descriptor);
+
+/// Starts `path` with `argv` and `envp`, descriptor 3 being `control`, all signals unblocked and at their defaults. Returns 0 or errno.
+int postern_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], int control, int new_session);
 
 #endif
