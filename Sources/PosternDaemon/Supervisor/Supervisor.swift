@@ -190,14 +190,15 @@ final class Supervisor {
 
     private func advanceStop() -> CInt? {
         guard var stop = stopping else { return nil }
+        let now = monotonicSeconds()
         if stop.phase == 0, !roles.contains(where: { $0.role == .smtpd && $0.isRunning }) {
-            stop.phase = 1
+            stop = Stop(deadline: now + plan.stopLimit, phase: 1)
             for role in roles { role.control?.send(.stop) }
         }
-        if monotonicSeconds() >= stop.deadline, !stop.killed {
+        if now >= stop.deadline, !stop.killed {
             stop.killed = true
-            stop.deadline += 5
-            for role in roles where role.isRunning {
+            stop.deadline = now + 5
+            for role in roles where role.isRunning && (stop.phase == 1 || role.role == .smtpd) {
                 log.warning("\(role.role) role did not end in time: killing process \(role.pid)")
                 kill(role.pid, SIGKILL)
             }

@@ -1,0 +1,72 @@
+# Postern's front door. `make help` lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+RUN     ?= run
+SWIFT   ?= swift
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+DEPS      := libssl-dev libsasl2-dev libpam0g-dev libsasl2-modules libsasl2-modules-db pkg-config
+DEPS_DEMO := swaks curl python3
+DEPS_TEST := $(DEPS_DEMO) sasl2-bin postfix dovecot-core dovecot-imapd dovecot-lmtpd fetchmail msmtp s-nail openssl procps
+
+##@ Use
+.PHONY: run
+run: deps build ## build, make a certificate and an account, serve Conf/demo with an embedded downstream; Ctrl-C ends it
+	@Tests/install-missing.sh $(DEPS_DEMO)
+	@POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" RUN="$(RUN)" Conf/demo/start.sh
+
+.PHONY: install
+install: build ## install the binary, the unit and the example configuration under DESTDIR and PREFIX
+	install -D -m 755 "$$($(SWIFT) build -c release --show-bin-path)/postern" "$(DESTDIR)$(PREFIX)/sbin/postern"
+	install -d "$(DESTDIR)$(PREFIX)/share/doc/postern/demo"
+	install -m 644 README.md LICENSE CHANGELOG.md Docs/*.md "$(DESTDIR)$(PREFIX)/share/doc/postern/"
+	install -m 644 Conf/demo/*.cf "$(DESTDIR)$(PREFIX)/share/doc/postern/demo/"
+
+##@ Build
+.PHONY: deps
+deps: ## install the three development packages, if they are missing
+	@Tests/install-missing.sh $(DEPS)
+
+.PHONY: deps-test
+deps-test: deps ## install the programs that the tests play against, if they are missing
+	@Tests/install-missing.sh $(DEPS_TEST)
+
+.PHONY: build
+build: ## build the release binary
+	$(SWIFT) build -c release --product postern
+
+.PHONY: certs
+certs: build ## make a self-signed EC P-256 certificate for localhost in Certs/
+	"$$($(SWIFT) build -c release --show-bin-path)/postern" cert selfsigned --name localhost --name 127.0.0.1 --out-cert Certs/cert.pem --out-key Certs/key.pem
+
+##@ Check
+.PHONY: test
+test: deps-test ## build everything, run the unit tests, then the acceptance tests against real counterparts
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
+	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 -m unittest discover -v -s Tests/Acceptance -p 'test_*.py'
+
+.PHONY: lint
+lint: ## format, import DAG, lists of unsafe files, file sizes, forbidden words
+	Tests/lint.sh
+
+.PHONY: format
+format: ## rewrite all Swift files in the house style
+	$(SWIFT) format -i -r -p Sources Tests Package.swift
+
+.PHONY: bench
+bench: build ## measure against the peers that are installed (BENCH=directory of the benchmark suite)
+	Benchmarks/run.sh "$$($(SWIFT) build -c release --show-bin-path)/postern"
+
+##@ Housekeeping
+.PHONY: clean
+clean: ## remove what was built and the demo's run directory
+	rm -rf .build "$(RUN)"
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
