@@ -1,32 +1,83 @@
 /// The parameters one service sees: main.cf with the `-o` overrides of its master.cf line, expanded and checked against the parameter table.
 ///
 /// Values were checked when the configuration was loaded, so the accessors do not fail. Asking for a name that is not in the table, or as
-/// the wrong type, is our own mistake and traps.
+/// the wrong type, is our own mistake and traps. Each access looks the name up and converts the text: take what a session needs once.
 package struct ServiceSettings: Sendable {
     /// The service's name in master.cf (`submission`, `127.0.0.1:40025`), empty for the view without overrides.
     package let serviceName: String
-    private let values: [String: String]
-    private let locations: [String: SourceLocation]
+    let values: [String: String]
+    let changed: Set<String>
+    let view: ParameterView
+    let files: [String: [String]]
 
-    package init(serviceName: String, values: [String: String], locations: [String: SourceLocation]) {
+    init(serviceName: String, view: ParameterView, values: [String: String], changed: Set<String>, files: [String: [String]]) {
         self.serviceName = serviceName
+        self.view = view
         self.values = values
-        self.locations = locations
+        self.changed = changed
+        self.files = files
     }
 
-    /// The value after `$name` expansion.
+    /// The value after `$name` expansion, without white space at its ends. Of a template parameter (`default_rbl_reply`) the unexpanded text.
     package func text(_ name: String) -> String {
         guard let value = values[name] else { preconditionFailure("parameter \(name) is not in the table") }
         return value
     }
 
-    package func bool(_ name: String) -> Bool { text(name) == "yes" }
+    package func bool(_ name: String) -> Bool { text(name).lowercased() == "yes" }
 
     package func integer(_ name: String) -> Int {
-        guard let value = Int(text(name)) else { preconditionFailure("parameter \(name) is not an integer") }
+        guard let value = DecimalNumber.parse(text(name)) else { preconditionFailure("parameter \(name) is not an integer") }
         return value
     }
 
+    /// A number of bytes.
+    package func size(_ name: String) -> Int { integer(name) }
+
+    /// A time value; a number without a unit letter has the parameter's own unit (seconds for most, days for `maximal_queue_lifetime`).
+    package func duration(_ name: String) -> Duration {
+        guard case .time(let unit)? = ParameterTable.row(name)?.type, let seconds = TimeValue.seconds(text(name), unit: unit) else {
+            preconditionFailure("parameter \(name) is not a time")
+        }
+        return .seconds(seconds)
+    }
+
+    /// The elements of a list: separated by commas or white space, a `{ ... }` group is one element with its braces. Where Postfix allows
+    /// `/file/name` (match lists such as `mynetworks`), such an element is replaced by the file's elements.
+    package func list(_ name: String) -> [String] {
+        let elements = ListSyntax.elements(text(name))
+        guard ParameterTable.row(name)?.type == .matchList else { return elements }
+        return elements.flatMap { files[$0] ?? [$0] }
+    }
+
+    /// The elements of a list of keywords, in lower case.
+    package func keywords(_ name: String) -> Set<String> { Set(list(name).map { $0.lowercased() }) }
+
+    /// Whether the expanded value equals the default's.
+    package func isDefault(_ name: String) -> Bool {
+        precondition(values[name] != nil, "parameter \(name) is not in the table")
+        return !changed.contains(name)
+    }
+
     /// Where the value was set; nil when it is the default.
-    package func location(of name: String) -> SourceLocation? { locations[name] }
+    package func location(of name: String) -> SourceLocation? { view.definition(of: name)?.location }
+
+    /// The expanded value of a name that need not be in the table: a restriction class, `TRANSPORT_destination_recipient_limit`. nil when
+    /// it is not defined, or cannot be expanded.
+    package func definedText(_ name: String) -> String? {
+        if let value = values[name] { return value }
+        guard view.definition(of: name) != nil else { return nil }
+        var expander = view.expander()
+        return try? expander.expand("${\(name)}").trimmed()
+    }
+
+    /// The same service with other values on top; traps when one is invalid. For `stress=yes` and for tests.
+    package func overriding(_ overrides: [String: String]) -> ServiceSettings {
+        var view = view
+        for (name, value) in overrides { view.overrides[name] = .init(value: value, location: nil) }
+        var problems: [Diagnostic] = []
+        let settings = view.settings(serviceName: serviceName, files: files, problems: &problems)
+        precondition(problems.allSatisfy { $0.severity != .error }, "\(problems)")
+        return settings
+    }
 }

@@ -1,0 +1,81 @@
+/// The SMTP client's TLS and SASL. Names, types and defaults as in Postfix 3.7.11; a pure data table.
+extension Parameter {
+    static let clientTLSAndSASL: [Parameter] = [
+        .init("smtp_sasl_auth_cache_name", .tables, .c, .noEffect(.clientDefaults), ""),
+        .init("smtp_sasl_auth_cache_time", .time(.days), .c, .noEffect(.clientDefaults), "90d"),
+        .init("smtp_sasl_auth_enable", .bool, .a, .honoured, "no"),
+        .init("smtp_sasl_auth_soft_bounce", .bool, .b, .restricts, "yes"),
+        .init("smtp_sasl_mechanism_filter", .matchList, .a, .honoured, ""),
+        .init("smtp_sasl_password_maps", .tables, .a, .honoured, ""),
+        .init("smtp_sasl_path", .text, .b, .honoured, ""),
+        .init(
+            "smtp_sasl_security_options",
+            .options(["noplaintext", "noactive", "nodictionary", "noanonymous", "mutual_auth"]),
+            .a,
+            .honoured,
+            "noplaintext, noanonymous"
+        ),
+        .init(
+            "smtp_sasl_tls_security_options",
+            .options(["noplaintext", "noactive", "nodictionary", "noanonymous", "mutual_auth"]),
+            .a,
+            .honoured,
+            "$smtp_sasl_security_options"
+        ),
+        .init(
+            "smtp_sasl_tls_verified_security_options",
+            .options(["noplaintext", "noactive", "nodictionary", "noanonymous", "mutual_auth"]),
+            .b,
+            .honoured,
+            "$smtp_sasl_tls_security_options"
+        ),
+        .init("smtp_sasl_type", .choice("cyrus"), .a, .honoured, "cyrus"),
+        .init("smtp_tls_CAfile", .path, .a, .honoured, ""),
+        .init("smtp_tls_CApath", .path, .a, .honoured, ""),
+        .init("smtp_tls_block_early_mail_reply", .bool, .c, .noEffect(.clientDefaults), "no"),
+        .init("smtp_tls_cert_file", .path, .a, .honoured, ""),
+        .init("smtp_tls_chain_files", .list, .a, .honoured, ""),
+        .init("smtp_tls_ciphers", .choice("export", "low", "medium", "high", "null"), .a, .honoured, "medium"),
+        .init("smtp_tls_connection_reuse", .bool, .b, .noEffect(.noTLSManager), "no"),
+        .init("smtp_tls_dane_insecure_mx_policy", .text, .c, .restricts, "${{$smtp_tls_security_level} == {dane} ? {dane} : {may}}"),
+        .init("smtp_tls_dcert_file", .path, .c, .noEffect(.obsolete), ""),
+        .init("smtp_tls_dkey_file", .path, .c, .noEffect(.obsolete), "$smtp_tls_dcert_file"),
+        .init("smtp_tls_eccert_file", .path, .b, .honoured, ""),
+        .init("smtp_tls_eckey_file", .path, .b, .honoured, "$smtp_tls_eccert_file"),
+        .init("smtp_tls_enforce_peername", .bool, .c, .noEffect(.clientDefaults), "yes"),
+        .init("smtp_tls_exclude_ciphers", .list, .a, .honoured, ""),
+        .init("smtp_tls_fingerprint_cert_match", .list, .b, .restricts, ""),
+        .init(
+            "smtp_tls_fingerprint_digest",
+            .text,
+            .b,
+            .noEffect(.clientDefaults),
+            "${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}"
+        ),
+        .init("smtp_tls_force_insecure_host_tlsa_lookup", .bool, .c, .noEffect(.clientDefaults), "no"),
+        .init("smtp_tls_key_file", .path, .a, .honoured, "$smtp_tls_cert_file"),
+        .init("smtp_tls_loglevel", .integer(0...4), .a, .honoured, "0"),
+        .init("smtp_tls_mandatory_ciphers", .choice("export", "low", "medium", "high", "null"), .a, .honoured, "medium"),
+        .init("smtp_tls_mandatory_exclude_ciphers", .list, .b, .honoured, ""),
+        .init("smtp_tls_mandatory_protocols", .list, .a, .honoured, ">=TLSv1"),
+        .init("smtp_tls_note_starttls_offer", .bool, .a, .honoured, "no"),
+        .init("smtp_tls_per_site", .tables, .c, .restricts, ""),
+        .init("smtp_tls_policy_maps", .tables, .a, .restricts, ""),
+        .init("smtp_tls_protocols", .list, .a, .honoured, ">=TLSv1"),
+        .init("smtp_tls_scert_verifydepth", .count, .b, .honoured, "9"),
+        .init("smtp_tls_secure_cert_match", .list, .a, .honoured, "nexthop, dot-nexthop"),
+        .init(
+            "smtp_tls_security_level",
+            .choice(["", "none", "may", "encrypt"], notYet: ["dane", "dane-only", "fingerprint", "verify", "secure"]),
+            .a,
+            .honoured,
+            ""
+        ),
+        .init("smtp_tls_servername", .text, .a, .honoured, ""),
+        .init("smtp_tls_session_cache_database", .tables, .a, .noEffect(.noTLSManager), ""),
+        .init("smtp_tls_session_cache_timeout", .time(.seconds), .a, .noEffect(.noTLSManager), "3600s"),
+        .init("smtp_tls_trust_anchor_file", .text, .c, .restricts, ""),
+        .init("smtp_tls_verify_cert_match", .list, .a, .honoured, "hostname"),
+        .init("smtp_tls_wrappermode", .bool, .a, .honoured, "no"),
+    ]
+}

@@ -1,0 +1,31 @@
+/// The TLS library. Names, types and defaults as in Postfix 3.7.11; a pure data table.
+extension Parameter {
+    static let tlsLibrary: [Parameter] = [
+        .init("tls_append_default_CA", .bool, .a, .honoured, "no"),
+        .init("tls_config_file", .text, .b, .honoured, "default"),
+        .init("tls_config_name", .text, .b, .honoured, ""),
+        .init("tls_daemon_random_bytes", .count, .c, .noEffect(.noTLSManager), "32"),
+        .init("tls_dane_digests", .list, .c, .noEffect(.unusedFeature), "sha512 sha256"),
+        .init("tls_disable_workarounds", .list, .a, .honoured, ""),
+        .init("tls_eecdh_auto_curves", .list, .a, .honoured, "X25519 X448 prime256v1 secp521r1 secp384r1"),
+        .init("tls_eecdh_strong_curve", .text, .b, .honoured, "prime256v1"),
+        .init("tls_eecdh_ultra_curve", .text, .b, .honoured, "secp384r1"),
+        .init("tls_export_cipherlist", .list, .c, .noEffect(.obsolete), "aNULL:-aNULL:HIGH:MEDIUM:LOW:EXPORT:+RC4:@STRENGTH"),
+        .init("tls_fast_shutdown_enable", .bool, .b, .honoured, "yes"),
+        .init("tls_high_cipherlist", .list, .a, .honoured, "aNULL:-aNULL:HIGH:@STRENGTH"),
+        .init("tls_legacy_public_key_fingerprints", .bool, .c, .noEffect(.noClientCertificates), "no"),
+        .init("tls_low_cipherlist", .list, .c, .noEffect(.obsolete), "aNULL:-aNULL:HIGH:MEDIUM:LOW:+RC4:@STRENGTH"),
+        .init("tls_medium_cipherlist", .list, .a, .honoured, "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH"),
+        .init("tls_null_cipherlist", .list, .c, .noEffect(.obsolete), "eNULL:!aNULL"),
+        .init("tls_preempt_cipherlist", .bool, .a, .honoured, "no"),
+        .init("tls_random_bytes", .count, .c, .noEffect(.noTLSManager), "32"),
+        .init("tls_random_exchange_name", .path, .c, .noEffect(.noTLSManager), "${data_directory}/prng_exch"),
+        .init("tls_random_prng_update_period", .time(.seconds), .c, .noEffect(.noTLSManager), "3600s"),
+        .init("tls_random_reseed_period", .time(.seconds), .c, .noEffect(.noTLSManager), "3600s"),
+        .init("tls_random_source", .text, .a, .noEffect(.noTLSManager), "dev:/dev/urandom"),
+        .init("tls_server_sni_maps", .tables, .a, .restricts, ""),
+        .init("tls_session_ticket_cipher", .text, .b, .honoured, "aes-256-cbc"),
+        .init("tls_ssl_options", .list, .a, .honoured, ""),
+        .init("tls_wildcard_matches_multiple_labels", .bool, .b, .honoured, "yes"),
+    ]
+}
