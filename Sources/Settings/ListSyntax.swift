@@ -42,10 +42,9 @@ package enum ListSyntax {
 extension StringProtocol {
     /// Without white space at both ends.
     func trimmed() -> String {
-        let bytes = utf8
-        guard let first = bytes.firstIndex(where: { !ListSyntax.isSpace($0) }),
-            let last = bytes.lastIndex(where: { !ListSyntax.isSpace($0) })
-        else { return "" }
-        return String(self[first...last])
+        var rest = self[...]
+        while let first = rest.utf8.first, ListSyntax.isSpace(first) { rest = rest.dropFirst() }
+        while let last = rest.last, last.utf8.allSatisfy(ListSyntax.isSpace) { rest = rest.dropLast() }
+        return String(rest)
     }
 }

@@ -51,7 +51,7 @@ package struct ParameterView: Sendable {
                     values[row.name] = standard
                 } else {
                     values[row.name] = value
-                    if value != standard { changed.insert(row.name) }
+                    if !row.means(value, theSameAs: standard) { changed.insert(row.name) }
                 }
             } catch {
                 problems.append(Diagnostic(.error, "\(row.name): \(error.message)", at: definition.location))

@@ -26,4 +26,16 @@ extension Parameter {
             return value.utf8.contains(0) ? "\(name) contains a NUL byte" : nil
         }
     }
+
+    /// Whether two valid values say the same in different words: `5m` and `300s`, `a, b` and `a b`.
+    func means(_ left: String, theSameAs right: String) -> Bool {
+        if left == right { return true }
+        switch type {
+        case .bool, .choice: return left.lowercased() == right.lowercased()
+        case .integer: return DecimalNumber.parse(left) == DecimalNumber.parse(right)
+        case .time(let unit): return TimeValue.seconds(left, unit: unit) == TimeValue.seconds(right, unit: unit)
+        case .options, .list, .matchList, .tables, .restrictions: return ListSyntax.elements(left) == ListSyntax.elements(right)
+        case .path, .template, .text: return false
+        }
+    }
 }

@@ -39,6 +39,7 @@ import Testing
         #expect(settings.definedText("no_such_thing") == nil)
         #expect(settings.text("default_rbl_reply").hasPrefix("$rbl_code"))
         #expect(settings.keywords("notify_classes") == ["resource", "software"])
-        #expect(!settings.isDefault("smtpd_timeout") == false, "5m is the default of 300s written otherwise")
+        #expect(settings.isDefault("smtpd_timeout"), "5m is the default of 300s in other words")
+        #expect(!settings.isDefault("mynetworks"))
     }
 }

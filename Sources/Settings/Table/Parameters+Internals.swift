@@ -15,7 +15,7 @@ extension Parameter {
         .init("daemon_timeout", .time(.seconds), .c, .noEffect(.noInternalServices), "18000s"),
         .init("default_process_limit", .count, .a, .noEffect(.noInternalServices), "100"),
         .init("defer_service_name", .text, .c, .noEffect(.noInternalServices), "defer"),
-        .init("dont_remove", .bool, .c, .noEffect(.noInternalServices), "0"),
+        .init("dont_remove", .count, .c, .noEffect(.noInternalServices), "0"),
         .init("error_service_name", .text, .c, .noEffect(.noInternalServices), "error"),
         .init("export_environment", .list, .b, .noEffect(.noInternalServices), "TZ MAIL_CONFIG LANG"),
         .init("fault_injection_code", .count, .c, .noEffect(.noInternalServices), "0"),
