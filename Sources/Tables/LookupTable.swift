@@ -10,7 +10,7 @@ package enum LookupResult: Sendable, Hashable {
 package protocol LookupTable: Sendable {
     /// As written in the configuration: `texthash:/etc/postfix/access`.
     var name: String { get }
-    /// Tables of patterns (cidr, regexp, pcre, static) are asked with the whole key only, never with partial keys (domains, prefixes, `@domain`).
+    /// Tables of patterns (cidr, regexp, pcre) are asked with the whole key only, never with partial keys (domains, prefixes, `@domain`).
     var takesWholeKeysOnly: Bool { get }
     /// The files this table was read from; a change to one of them asks for a new generation.
     var watchedFiles: [String] { get }

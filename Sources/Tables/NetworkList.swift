@@ -67,7 +67,7 @@ package struct NetworkList: Sendable {
     }
 
     /// What is wrong with something that was meant as a network: an item that does not look like a host name.
-    private static func problem(ofNetwork text: String) -> String? {
+    static func problem(ofNetwork text: String) -> String? {
         guard text.utf8.contains(UInt8(ascii: "/")) || text.utf8.contains(UInt8(ascii: ":")) || text.utf8.allSatisfy(isDigitOrDot) else {
             return nil
         }

@@ -3,7 +3,7 @@ struct StaticTable: LookupTable {
     let name: String
     let value: String
 
-    var takesWholeKeysOnly: Bool { true }
+    var takesWholeKeysOnly: Bool { false }
 
     func lookup(_ key: String) async -> LookupResult { .found(value) }
 }
