@@ -45,4 +45,13 @@ struct AddressRewriter: Sendable {
         }
         return nil
     }
+
+    /// The address that a local part of our own domain asks us to route to: `user@site`, `site!user` or `user%site`; nil if it is a
+    /// plain mailbox name. Quoting does not hide it (`resolve_dequoted_address = yes`).
+    func routing(in localPart: String) -> Address? {
+        if let at = localPart.lastIndex(of: "@") {
+            return Address(localPart: String(localPart[..<at]), domain: String(localPart[localPart.index(after: at)...]))
+        }
+        return routed(localPart)
+    }
 }

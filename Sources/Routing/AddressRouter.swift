@@ -9,15 +9,35 @@ package struct AddressRouter: Sendable {
     let rewriter: AddressRewriter
     let domains: LocalDomains
     let transports: Transports
+    let myHostname: String
+    let emptyAddressRecipient: String
+    let resolvesNumericDomains: Bool
+    let showsUnknownTable: Bool
     /// Findings that do not keep the server from starting.
     package let warnings: [Diagnostic]
+    /// The keys of this configuration's address tables (`recipient_delimiter`).
+    package var addressLookup: AddressLookup { transports.addressLookup }
 
     /// - Parameter ownAddresses: the addresses that `inet_interfaces` stands for; with `proxy_interfaces` they make `user@[ip]` local.
     /// - Throws: every problem found.
     package init(settings: ServiceSettings, tables: TableRegistry, ownAddresses: [IPAddress]) throws(ConfigurationError) {
+        var problems: [Diagnostic] = []
+        var domains: LocalDomains?
+        var transports: Transports?
+        do throws(ConfigurationError) {
+            domains = try LocalDomains(settings: settings, tables: tables, ownAddresses: ownAddresses)
+        } catch { problems += error.diagnostics }
+        do throws(ConfigurationError) {
+            transports = try Transports(settings: settings, tables: tables)
+        } catch { problems += error.diagnostics }
+        guard let domains, let transports else { throw ConfigurationError(problems) }
+        self.domains = domains
+        self.transports = transports
         rewriter = AddressRewriter(settings: settings)
-        domains = try LocalDomains(settings: settings, tables: tables, ownAddresses: ownAddresses)
-        transports = try Transports(settings: settings, tables: tables)
+        myHostname = settings.text("myhostname")
+        emptyAddressRecipient = settings.text("empty_address_recipient")
+        resolvesNumericDomains = settings.bool("resolve_numeric_domain")
+        showsUnknownTable = settings.bool("show_user_unknown_table_name")
         warnings = domains.warnings
     }
 
@@ -25,9 +45,20 @@ package struct AddressRouter: Sendable {
     /// `user@site`. The null address and complete addresses stay as they are; doing it twice changes nothing.
     package func rewrite(_ address: Address) -> Address { rewriter.rewrite(address) }
 
-    /// Where `address` leads, after ``rewrite(_:)``.
+    /// Where `address` leads, after ``rewrite(_:)``. The null address leads to `$empty_address_recipient@$myhostname`.
     /// - Parameter sender: what the `sender_dependent_*` tables are asked for; nil where no message is at hand.
     package func resolve(_ address: Address, sender: Address? = nil) async -> AddressResolution {
-        await Resolution(router: self).resolve(rewrite(address), sender: sender)
+        await Resolution(router: self).resolve(rewrite(address), sender: sender.map(rewrite))
+    }
+
+    /// Whether `domain` is this host's own: in `mydestination`, or the literal of an own address.
+    package func isLocal(_ domain: String) async -> ListMatch { await domains.isLocal(DomainName.folded(domain)) }
+
+    /// `user@1.2.3.4` as `user@[1.2.3.4]` where `resolve_numeric_domain` says so.
+    func withNumericDomainAsLiteral(_ address: Address) -> Address {
+        guard resolvesNumericDomains, let domain = address.domain, let ip = IPAddress(domain) else { return address }
+        var result = address
+        result.domain = "[\(ip.rfc5321)]"
+        return result
     }
 }

@@ -66,13 +66,8 @@ struct LocalDomains: Sendable {
         return warnings
     }
 
-    /// The class of a domain in lower case, in Postfix's order. Literals are ours when the address is.
-    func classify(_ domain: String) async -> ClassAnswer {
-        switch await isLocal(domain) {
-        case .yes: return .found(.local)
-        case .failed(let reason): return .failed(reason)
-        case .no: break
-        }
+    /// The class of a domain (in lower case) that is not local, in Postfix's order.
+    func classifyForeign(_ domain: String) async -> ClassAnswer {
         for (list, kind) in [(virtualAlias, AddressClass.virtualAlias), (virtualMailbox, .virtualMailbox), (relay, .relay)] {
             switch await list.contains(domain) {
             case .yes: return .found(kind)
@@ -88,18 +83,9 @@ struct LocalDomains: Sendable {
         case failed(String)
     }
 
+    /// In `mydestination`, or the literal of an own address; `domain` in lower case.
     func isLocal(_ domain: String) async -> ListMatch {
         if let address = AddressLiteral.address(domain), ownAddresses.contains(address.unmapped) { return .yes }
         return await myDestination.contains(domain)
-    }
-}
-
-/// `[192.0.2.1]` and `[IPv6:2001:db8::1]`.
-enum AddressLiteral {
-    static func address(_ domain: String) -> IPAddress? {
-        guard domain.utf8.first == UInt8(ascii: "["), domain.utf8.last == UInt8(ascii: "]") else { return nil }
-        let inner = domain.dropFirst().dropLast()
-        guard DomainName.folded(inner.prefix(5)) == "ipv6:" else { return IPAddress(inner) }
-        return IPAddress(inner.dropFirst(5))
     }
 }

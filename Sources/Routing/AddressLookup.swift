@@ -1,0 +1,56 @@
+package import SMTPCore
+package import Tables
+
+/// The keys under which tables of addresses are asked for a recipient or sender.
+package struct AddressLookup: Sendable {
+    /// The characters of `recipient_delimiter`.
+    let delimiters: Set<Character>
+
+    package init(recipientDelimiter: String) { delimiters = Set(recipientDelimiter) }
+
+    /// `user+extension` without its extension; nil if it has none. Addresses of the mail system itself are never split.
+    package func withoutExtension(_ localPart: String) -> String? {
+        if delimiters.isEmpty || ["postmaster", "mailer-daemon", "double-bounce"].contains(DomainName.folded(localPart)) { return nil }
+        guard let index = localPart.firstIndex(where: { delimiters.contains($0) }), index > localPart.startIndex else { return nil }
+        if localPart[index] == "-", localPart.hasPrefix("owner-") || localPart.hasSuffix("-request") { return nil }
+        return String(localPart[..<index])
+    }
+
+    /// The forms of an address's local part, with and without extension.
+    package func localParts(_ localPart: String) -> [String] {
+        if let bare = withoutExtension(localPart) { [localPart, bare] } else { [localPart] }
+    }
+
+    /// The quoted form of `localPart`, then the unquoted one where they differ: a table may hold either.
+    package static func forms(of localPart: String) -> [String] {
+        let quoted = Address(localPart: localPart, domain: nil).description
+        return quoted == localPart || localPart.isEmpty ? [localPart] : [quoted, localPart]
+    }
+
+    /// Asks for `user+ext@domain`, `user@domain`, then, where the domain is ours, `user+ext` and `user`, then `@domain`.
+    package func find(_ address: Address, in tables: TableList, isLocal: Bool) async -> LookupResult {
+        if tables.isEmpty { return .notFound }
+        let parts = localParts(address.localPart)
+        let domain = address.domain ?? ""
+        var isFirst = true
+        for part in parts {
+            for form in Self.forms(of: part) {
+                switch await tables.lookup("\(form)@\(domain)", partial: !isFirst) {
+                case .notFound: isFirst = false
+                case let answer: return answer
+                }
+            }
+        }
+        if isLocal {
+            for part in parts {
+                for form in Self.forms(of: part) {
+                    switch await tables.lookup(form, partial: true) {
+                    case .notFound: continue
+                    case let answer: return answer
+                    }
+                }
+            }
+        }
+        return await tables.lookup("@\(domain)", partial: true)
+    }
+}
