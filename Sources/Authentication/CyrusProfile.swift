@@ -32,3 +32,20 @@ package struct CyrusProfile: Sendable, Hashable {
         self.localDomain = localDomain
     }
 }
+
+extension CyrusProfile {
+    /// Where the library looks for `application.conf`: `cyrus_sasl_config_path`, then as Debian's Postfix does, then as others do
+    /// (a vanilla libsasl2 reads /etc/sasl2).
+    package var searchPath: [String] {
+        configPath.split(separator: ":").map(String.init) + ["\(configDirectory)/sasl", "/usr/lib/sasl2", "/etc/sasl2"]
+    }
+
+    /// The file the library takes: the first on ``searchPath`` that can be read. nil when there is none, which means defaults.
+    package func configurationFile() -> SASLConfigurationFile? {
+        for directory in searchPath {
+            let path = "\(directory)/\(application).conf"
+            if let text = readSmallFile(path) { return SASLConfigurationFile(path: path, text: text) }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,3 @@
+import Glibc
+
+func currentProcessID() -> Int32 { getpid() }
