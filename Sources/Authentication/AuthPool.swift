@@ -45,6 +45,8 @@ package final class AuthPool: Sendable {
         )
     }
 
+    deinit { close() }
+
     /// Takes over `descriptor`, a connected stream socket to a worker. When the worker closes it, it is removed and its exchanges end
     /// with `.unavailable`. Callable at any time from any thread.
     package func addWorker(descriptor: CInt) { run { $0.addWorker(descriptor: descriptor) } }

@@ -60,7 +60,11 @@ package final class CyrusExchange {
     private func failure(_ status: CInt, _ username: String?, _ log: [String]) -> Result {
         let reason = CyrusServer.errorText(status)
         switch status {
-        case SASL_FAIL, SASL_NOMEM, SASL_TRYAGAIN, SASL_UNAVAIL:
+        case SASL_NOMECH where username == nil:
+            return Result(step: .rejected(reason: reason, username: nil), log: log)
+        // No mechanism although there is one that has understood a name: what is missing is the password verifier or auxprop plug-in that
+        // smtpd.conf names. Postfix tells the client that the password is wrong; the client has done nothing wrong.
+        case SASL_FAIL, SASL_NOMEM, SASL_TRYAGAIN, SASL_UNAVAIL, SASL_NOMECH:
             let problems = username == nil ? [] : SASLBackEndProbe.problems(profile).map { "SASL authentication problem: \($0.log)" }
             return Result(step: .unavailable(reason: reason, username: username), log: log + problems.filter { !log.contains($0) })
         case SASL_BADAUTH:

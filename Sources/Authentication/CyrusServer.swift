@@ -7,6 +7,11 @@ enum CyrusServer {
     private nonisolated(unsafe) static let context = CyrusContext()
     private nonisolated(unsafe) static var callbacks: UnsafeMutablePointer<sasl_callback_t>?
 
+    private nonisolated(unsafe) static var prepared: [AuthMechanism] = []
+
+    /// What the last ``prepare(_:)`` found.
+    static var preparedMechanisms: [AuthMechanism] { CyrusLock.hold { unsafe prepared } }
+
     /// `sasl_server_init` and a first look at the mechanisms. Returns them with flags.
     static func prepare(_ profile: CyrusProfile) throws(SASLConfigurationError) -> [AuthMechanism] {
         try CyrusLock.hold { () throws(SASLConfigurationError) -> [AuthMechanism] in
@@ -34,6 +39,7 @@ enum CyrusServer {
                 let list = file?.settings["mech_list"].map { "; \(file?.path ?? "") says mech_list: \($0)" } ?? ""
                 throw SASLConfigurationError("no SASL authentication mechanisms\(list) (is the package libsasl2-modules installed?)")
             }
+            unsafe prepared = mechanisms
             return mechanisms
         }
     }

@@ -11,14 +11,14 @@ package enum CyrusWorker {
     @discardableResult
     package static func prepare(_ profile: CyrusProfile) throws(SASLConfigurationError) -> [AuthMechanism] { try CyrusServer.prepare(profile) }
 
-    /// Serves requests until the other end closes; then the process is to exit. Blocks. Closes `descriptor`.
-    /// - Parameter mechanisms: what ``prepare(_:)`` returned.
-    package static func run(descriptor: CInt, profile: CyrusProfile, mechanisms: [AuthMechanism]) {
+    /// Serves requests until the other end closes; then the process is to exit. Blocks. Closes `descriptor`. ``prepare(_:)`` must have
+    /// returned; this may come after dropping privileges and in a chroot.
+    package static func run(descriptor: CInt, profile: CyrusProfile) {
         defer { _ = Glibc.close(descriptor) }
         var session = CyrusWorkerSession(profile: profile)
         var lines = AuthLineBuffer()
         var chunk = [UInt8](repeating: 0, count: 16_384)
-        guard write(CyrusWorkerSession.handshake(mechanisms), to: descriptor) else { return }
+        guard write(CyrusWorkerSession.handshake(CyrusServer.preparedMechanisms), to: descriptor) else { return }
         while true {
             let count = unsafe read(descriptor, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }
