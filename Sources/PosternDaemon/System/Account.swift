@@ -15,6 +15,22 @@ package struct Account: Sendable, Hashable {
         self.groupID = unsafe entry.pointee.pw_gid
     }
 
+    /// Whoever runs this process; the account need not have a name.
+    static var current: Account {
+        let entry = unsafe getpwuid(geteuid())
+        return Account(
+            name: unsafe entry.map { unsafe String(cString: $0.pointee.pw_name) } ?? "\(geteuid())",
+            userID: geteuid(),
+            groupID: getegid()
+        )
+    }
+
+    private init(name: String, userID: uid_t, groupID: gid_t) {
+        self.name = name
+        self.userID = userID
+        self.groupID = groupID
+    }
+
     /// Whether this process may become somebody else. Without root everything runs as the caller.
     package static var isRoot: Bool { geteuid() == 0 }
 

@@ -1,0 +1,106 @@
+import Glibc
+import MailLog
+import Settings
+import Spool
+
+/// `postern queue`: asks the queue role, or opens the queue itself, as `mail_owner`, while the server is down.
+package enum QueueAccess {
+    /// Prints the answer; returns the exit status.
+    package static func run(_ request: QueueRequest, configurationDirectory: String) -> CInt {
+        let (loaded, diagnostics) = Configuration.load(directory: configurationDirectory)
+        guard let configuration = loaded else {
+            for diagnostic in diagnostics { ServerStart.report("\(diagnostic)") }
+            return 1
+        }
+        let queueDirectory = configuration.main.text("queue_directory")
+        do {
+            let path = QueueControlServer.path(queueDirectory: queueDirectory)
+            if let connection = try? UnixSocket.connect(to: path) { return ask(request, connection) }
+            return try openAndRespond(request, configuration)
+        } catch {
+            ServerStart.report("postern: \(error)")
+            return 1
+        }
+    }
+
+    private static func ask(_ request: QueueRequest, _ connection: CInt) -> CInt {
+        defer { close(connection) }
+        UnixSocket.setTimeLimits(connection, seconds: 120)
+        guard UnixSocket.write(request.line + "\n", to: connection) else { return 1 }
+        shutdown(connection, CInt(SHUT_WR))
+        var head: [UInt8] = []
+        while !head.contains(UInt8(ascii: "\n")) {
+            let bytes = UnixSocket.read(from: connection)
+            if bytes.isEmpty { break }
+            head += bytes
+        }
+        guard let end = head.firstIndex(of: UInt8(ascii: "\n")) else {
+            ServerStart.report("postern: the queue role does not answer")
+            return 1
+        }
+        let verdict = String(decoding: head[..<end], as: UTF8.self)
+        guard verdict == "OK" else {
+            ServerStart.report("postern: \(verdict.hasPrefix("ERROR ") ? String(verdict.dropFirst(6)) : verdict)")
+            return 1
+        }
+        var payload = Array(head[(end + 1)...])
+        while true {
+            guard output(payload) else { return 0 }
+            payload = UnixSocket.read(from: connection)
+            if payload.isEmpty { return 0 }
+        }
+    }
+
+    private static func openAndRespond(_ request: QueueRequest, _ configuration: Configuration) throws -> CInt {
+        let queueDirectory = configuration.main.text("queue_directory")
+        let owner = try Account.owner(configuration.main)
+        try Directories.prepareQueue(queueDirectory, owner: owner)
+        // Files made here must belong to the mail owner, or the queue role could not open them later.
+        try owner.become()
+        let spool = try Spool.open(
+            directory: queueDirectory,
+            options: SpoolOptions(configuration.main),
+            fileSystem: LinuxFileSystem(),
+            clock: SystemSpoolClock(),
+            observer: OfflineObserver()
+        )
+        defer { spool.close() }
+        try QueueResponder(spool: spool).respond(to: request) { output(Array($0.utf8)) }
+        return 0
+    }
+
+    private static func output(_ bytes: [UInt8]) -> Bool {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = unsafe rest.withUnsafeBytes { unsafe write(1, $0.baseAddress, $0.count) }
+            if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return false }
+        }
+        return true
+    }
+}
+
+/// Says on standard error what an administrator must know; the rest is for the log of a running server.
+private final class OfflineObserver: SpoolObserver {
+    func spoolEvent(_ event: SpoolEvent) {
+        switch event {
+        case .damaged(let text), .acceptingStopped(let text), .segmentAbandoned(let text), .housekeepingFailed(let text):
+            ServerStart.report("postern: queue: \(text)")
+        default: break
+        }
+    }
+}
+
+extension SpoolOptions {
+    /// The queue parameters of main.cf.
+    init(_ settings: ServiceSettings) {
+        self.init()
+        func seconds(_ name: String) -> Double { Double(settings.duration(name).components.seconds) }
+        minimalBackoff = seconds("minimal_backoff_time")
+        maximalBackoff = seconds("maximal_backoff_time")
+        queueRunDelay = seconds("queue_run_delay")
+        maximalQueueLifetime = seconds("maximal_queue_lifetime")
+        bounceQueueLifetime = seconds("bounce_queue_lifetime")
+        messageActiveLimit = settings.integer("qmgr_message_active_limit")
+        queueMinFree = UInt64(max(settings.integer("queue_minfree"), settings.integer("message_size_limit") * 3 / 2))
+    }
+}

@@ -1,0 +1,44 @@
+package import SMTPCore
+package import Spool
+
+/// What `postern queue` asks of the queue: one line of text on the control socket, or a call when the server is down.
+package enum QueueRequest: Sendable, Hashable {
+    /// Every message, as `mailq` prints them or one JSON object a line.
+    case list(json: Bool)
+    /// Envelope and content of one message.
+    case show(QueueID)
+    case perform(QueueOperation, QueueSelection)
+    case status
+
+    package var line: String {
+        switch self {
+        case .list(let json): json ? "list json" : "list text"
+        case .show(let id): "show \(id)"
+        case .perform(let operation, .all): "\(operation) ALL"
+        case .perform(let operation, .message(let id)): "\(operation) \(id)"
+        case .status: "status"
+        }
+    }
+
+    package init?(line: some StringProtocol) {
+        let words = line.split(separator: " ").map(String.init)
+        switch (words.first, words.count) {
+        case ("list", 2) where words[1] == "json" || words[1] == "text": self = .list(json: words[1] == "json")
+        case ("show", 2):
+            guard let id = QueueID(words[1]) else { return nil }
+            self = .show(id)
+        case ("status", 1): self = .status
+        case (let verb?, 2):
+            let operations: [QueueOperation] = [.hold, .release, .requeue, .flush, .delete]
+            guard let operation = operations.first(where: { "\($0)" == verb }) else { return nil }
+            if words[1] == "ALL" {
+                self = .perform(operation, .all)
+            } else if let id = QueueID(words[1]) {
+                self = .perform(operation, .message(id))
+            } else {
+                return nil
+            }
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,63 @@
+import HandOff
+import NIOCore
+import SMTPCore
+import Spool
+
+/// The hand-off's messages, put into the spool.
+final class QueueIntake: MessageIntake {
+    private let spool: Spool
+    private let clock: any SpoolClock
+
+    init(spool: Spool, clock: any SpoolClock) {
+        self.spool = spool
+        self.clock = clock
+    }
+
+    func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64> { try spool.reserveQueueIDs(Int(count)) }
+
+    func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt) {
+        let message = IncomingMessage(id: id, envelope: envelope, content: content, arrival: clock.wallTime())
+        spool.accept(message, receipt: Receipt(receipt))
+    }
+
+    func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake {
+        LargeIntake(writer: spool.beginLarge(id), envelope: envelope, clock: clock)
+    }
+
+    var storageIsShort: Bool { spool.storageIsShort }
+
+    /// Translates the spool's verdict into the hand-off's byte.
+    final class Receipt: AcceptReceipt {
+        private let receipt: IntakeReceipt
+
+        init(_ receipt: IntakeReceipt) { self.receipt = receipt }
+
+        func completed(_ result: Result<Void, SpoolError>) {
+            switch result {
+            case .success: receipt.completed(.stored)
+            case .failure(.insufficientStorage): receipt.completed(.insufficientStorage)
+            case .failure: receipt.completed(.writeError)
+            }
+        }
+    }
+
+    /// A large message on its way to its content file.
+    final class LargeIntake: LargeMessageIntake {
+        private let writer: ContentWriter
+        private let envelope: Envelope
+        private let clock: any SpoolClock
+
+        init(writer: ContentWriter, envelope: Envelope, clock: any SpoolClock) {
+            self.writer = writer
+            self.envelope = envelope
+            self.clock = clock
+        }
+
+        // An error is not reported here: it ends the message, and the commit's receipt says so.
+        func append(_ bytes: ByteBuffer, taken: @escaping @Sendable () -> Void) { writer.append(bytes) { _ in taken() } }
+
+        func commit(receipt: IntakeReceipt) { writer.commit(envelope, arrival: clock.wallTime(), receipt: Receipt(receipt)) }
+
+        func abort() { writer.abort() }
+    }
+}

@@ -1,0 +1,84 @@
+import Glibc
+import MailLog
+import SMTPCore
+import Settings
+
+/// One role's life: open what it needs while still root, become `mail_owner`, report ready, then obey the supervisor.
+package enum RoleMain {
+    /// Runs the role on control descriptor 3 until told to stop; returns the process's exit status.
+    package static func run(_ role: Role, configurationDirectory: String) -> CInt {
+        let control = ControlChannel(descriptor: ControlChannel.roleDescriptor)
+        _ = fcntl(control.descriptor, F_SETFD, FD_CLOEXEC)
+        do {
+            let environment = try RoleEnvironment(configurationDirectory: configurationDirectory)
+            switch role {
+            case .smtpd: try SMTPDRole(environment).run(control)
+            case .queue: try QueueRole(environment).run(control)
+            case .authentication(let profile, _): try AuthenticationRole(environment, profile: profile).run(control)
+            }
+            environment.log.flush()
+            return 0
+        } catch {
+            control.send(.failed("\(error)"))
+            return 1
+        }
+    }
+}
+
+/// What every role begins with.
+struct RoleEnvironment {
+    let configuration: Configuration
+    let log: LogWriter
+    let owner: Account
+
+    init(configurationDirectory: String) throws {
+        let (loaded, diagnostics) = Configuration.load(directory: configurationDirectory)
+        guard let configuration = loaded, !diagnostics.contains(where: { $0.severity == .error }) else {
+            throw RoleFailure(diagnostics.first { $0.severity == .error }?.description ?? "the configuration cannot be loaded")
+        }
+        self.configuration = configuration
+        log = try LogWriter(LogDestination(configuration.main), hostName: configuration.main.text("myhostname"))
+        owner = try Account.owner(configuration.main)
+    }
+
+    var main: ServiceSettings { configuration.main }
+
+    /// `postfix` or what `syslog_name` says.
+    func mailLog(_ settings: ServiceSettings, program: String) -> MailLog {
+        MailLog(sink: log, tag: "\(settings.text("syslog_name"))/\(program)", processID: Int(getpid()))
+    }
+}
+
+/// A role cannot do its work; the text is for the administrator.
+struct RoleFailure: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+extension Account {
+    /// `mail_owner`; without root, whoever we are.
+    static func owner(_ settings: ServiceSettings) throws(RoleFailure) -> Account {
+        guard isRoot else { return current }
+        let name = settings.text("mail_owner")
+        if let account = Account(named: name) { return account }
+        throw RoleFailure("mail_owner = \(name): no such user")
+    }
+}
+
+extension LogDestination {
+    /// `maillog_file`, else syslog.
+    init(_ settings: ServiceSettings) {
+        let file = settings.text("maillog_file")
+        switch file {
+        case "": self = .syslog(facility: Self.facilities[settings.text("syslog_facility").lowercased()] ?? 2)
+        case "/dev/stdout": self = .standardOutput
+        default: self = .file(file)
+        }
+    }
+
+    private static let facilities = [
+        "kern": 0, "user": 1, "mail": 2, "daemon": 3, "auth": 4, "syslog": 5, "lpr": 6, "news": 7, "uucp": 8, "cron": 9, "authpriv": 10,
+        "ftp": 11, "local0": 16, "local1": 17, "local2": 18, "local3": 19, "local4": 20, "local5": 21, "local6": 22, "local7": 23,
+    ]
+}

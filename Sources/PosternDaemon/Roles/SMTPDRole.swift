@@ -1,0 +1,66 @@
+import Authentication
+import Glibc
+import HandOff
+import LoopTask
+import MailLog
+import NIOCore
+import NIOPosix
+import Resolver
+import SMTPCore
+import Settings
+import Submission
+import Tables
+
+/// The smtpd role: all listeners, all sessions, one event loop per core. Unprivileged; holds neither the queue nor the relay's passwords.
+final class SMTPDRole {
+    private let environment: RoleEnvironment
+    private let assemblies: [String: ServiceAssembly]
+    private let resolverConfiguration: ResolverConfiguration
+    private let names = DeferredNameService()
+    private let registry = SessionRegistry()
+
+    /// Opens everything that is read from files; the process may still be root.
+    init(_ environment: RoleEnvironment) throws {
+        self.environment = environment
+        resolverConfiguration = ResolverConfiguration.system()
+        let tables = TableRegistry()
+        var assemblies: [String: ServiceAssembly] = [:]
+        var diagnostics: [Diagnostic] = []
+        for service in environment.configuration.smtpdServices {
+            assemblies[service.name] = ServiceAssembly(
+                environment.configuration.settings(for: service),
+                tables: tables,
+                ownAddresses: environment.configuration.ownAddresses,
+                names: names,
+                diagnostics: &diagnostics
+            )
+        }
+        if let error = diagnostics.first(where: { $0.severity == .error }) { throw RoleFailure(error.description) }
+        self.assemblies = assemblies
+    }
+
+    func run(_ control: ControlChannel) throws {
+        let chroot = environment.configuration.smtpdServices.contains(where: \.chroot)
+        try environment.smtpdOwner.become(chroot: chroot ? environment.main.text("queue_directory") : nil)
+        let server = try SMTPDServer(
+            environment: environment,
+            assemblies: assemblies,
+            resolverConfiguration: resolverConfiguration,
+            names: names,
+            registry: registry,
+            isChrooted: chroot
+        )
+        control.send(.ready)
+        loop: while case .message(let message, let descriptor) = control.receive() {
+            switch (message, descriptor) {
+            case (.listen(let service, _), let descriptor?): server.listen(service, descriptor)
+            case (.handOff(let loop), let descriptor?): server.attachQueue(loop, descriptor)
+            case (.authentication(let profile), let descriptor?): server.addWorker(profile, descriptor)
+            case (.reopenLog, _): environment.log.reopen()
+            case (.stop, _): break loop
+            default: if let descriptor { close(descriptor) }
+            }
+        }
+        server.shutDown()
+    }
+}

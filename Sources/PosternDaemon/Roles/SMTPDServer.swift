@@ -1,0 +1,134 @@
+import Authentication
+import Glibc
+import HandOff
+import LoopTask
+import MailLog
+import NIOCore
+import NIOPosix
+import Resolver
+import Routing
+import SMTPCore
+import Settings
+import Submission
+import TLS
+
+/// The smtpd role once it is unprivileged: loops, services and listeners.
+final class SMTPDServer {
+    private let group: MultiThreadedEventLoopGroup
+    private let loops: [LoopContext]
+    private var services: [String: SubmissionService] = [:]
+    private var pools: [AuthPool] = []
+    private var listeners: [any Channel] = []
+    private let registry: SessionRegistry
+    private let log: MailLog
+
+    init(
+        environment: RoleEnvironment,
+        assemblies: [String: ServiceAssembly],
+        resolverConfiguration: ResolverConfiguration,
+        names: DeferredNameService,
+        registry: SessionRegistry,
+        isChrooted: Bool
+    ) throws {
+        self.registry = registry
+        log = environment.mailLog(environment.main, program: "smtpd")
+        group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
+        loops = group.makeIterator().map(LoopContext.init)
+        names.install(StubResolver(configuration: resolverConfiguration, group: group))
+        let profiles = SASLProfiles(environment.configuration)
+        pools = profiles.cyrus.map { _ in AuthPool(group: group) }
+        let queueDirectory = isChrooted ? "/" : environment.main.text("queue_directory")
+        let dovecot = try profiles.dovecot.map { path in
+            (path, AuthPool(dovecotSocket: try DovecotSocket(parsing: path, queueDirectory: queueDirectory), group: group))
+        }
+        let limits = ClientLimits()
+        for service in environment.configuration.smtpdServices {
+            guard let assembly = assemblies[service.name] else { continue }
+            let settings = assembly.settings
+            let backEnd = SASLProfiles.backEnd(settings, configurationDirectory: environment.configuration.directory, chroot: service.chroot)
+            let pool: AuthPool? =
+                switch backEnd {
+                case .cyrus(let profile): profiles.cyrus.firstIndex(of: profile).map { pools[$0] }
+                case .dovecot(let path): dovecot.first { $0.0 == path }?.1
+                case nil: nil
+                }
+            services[service.name] = try SubmissionService(
+                settings: settings,
+                tls: assembly.tls,
+                authenticator: try pool.map { AuthClient(configuration: try AuthClientConfiguration(settings), pool: $0) },
+                rules: assembly.rules,
+                router: assembly.router,
+                names: names,
+                logSink: environment.log,
+                registry: registry,
+                limits: limits
+            )
+        }
+    }
+
+    /// Accepts on `descriptor` from every loop: a connection stays on the thread that accepted it.
+    func listen(_ name: String, _ descriptor: CInt) {
+        defer { close(descriptor) }
+        guard let service = services[name] else { return log.error("no such service: \(name)") }
+        for context in loops {
+            let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
+            guard copy >= 0 else { return log.error("service \(name): \(errorText(errno))") }
+            do {
+                listeners.append(try context.listen(copy, service: service))
+                // Adopting a socket makes NIO call listen(2) with a backlog of its own.
+                _ = Glibc.listen(copy, ListenSocket.backlog)
+            } catch {
+                log.error("service \(name): \(error)")
+            }
+        }
+    }
+
+    func attachQueue(_ loop: Int, _ descriptor: CInt) {
+        guard loops.indices.contains(loop) else { return _ = close(descriptor) }
+        loops[loop].attachQueue(descriptor)
+    }
+
+    func addWorker(_ profile: Int, _ descriptor: CInt) {
+        guard pools.indices.contains(profile) else { return _ = close(descriptor) }
+        pools[profile].addWorker(descriptor: descriptor)
+    }
+
+    /// Stops accepting, lets sessions finish what they are in, returns when they are gone. The supervisor bounds the time.
+    func shutDown() {
+        for listener in listeners { listener.close(promise: nil) }
+        registry.shutDown()
+        while registry.count > 0 { usleep(10_000) }
+        for pool in pools { pool.close() }
+        try? group.syncShutdownGracefully()
+    }
+}
+
+/// What belongs to one event loop of the smtpd role.
+final class LoopContext: Sendable {
+    private let loop: any EventLoop
+    private let executor: LoopExecutor
+    private let handOff: NIOLoopBound<QueueHandOff>
+
+    init(_ loop: any EventLoop) {
+        self.loop = loop
+        executor = LoopExecutor(loop)
+        handOff = NIOLoopBound(QueueHandOff(loop: loop), eventLoop: loop)
+    }
+
+    func attachQueue(_ descriptor: CInt) { loop.execute { self.handOff.value.attach(descriptor) } }
+
+    func listen(_ descriptor: CInt, service: SubmissionService) throws -> any Channel {
+        try ServerBootstrap(group: loop)
+            .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.allowRemoteHalfClosure, value: false)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try startSession(on: channel, service: service, executor: self.executor, handOff: self.handOff.value)
+                }
+            }
+            .withBoundSocket(descriptor)
+            .wait()
+    }
+}

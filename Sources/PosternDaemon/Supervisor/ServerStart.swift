@@ -1,0 +1,108 @@
+import Glibc
+import MailLog
+import SMTPCore
+import Settings
+
+/// `postern start`.
+package enum ServerStart {
+    /// Checks, binds and serves until SIGTERM or SIGINT. Returns the exit status; problems are on standard error.
+    /// - Parameter notify: tell the process at descriptor 3 once everything is ready, then let go of the terminal.
+    package static func run(configurationDirectory: String, notify: Bool = false) -> CInt {
+        let check = StartupCheck(configurationDirectory: configurationDirectory)
+        for line in check.report(verbose: false) { report(line) }
+        guard check.passes, let configuration = check.configuration else { return 1 }
+        do {
+            return try serve(configuration, notes: check.diagnostics, notify: notify)
+        } catch {
+            report("postern: \(error)")
+            return 1
+        }
+    }
+
+    /// Starts the server in a session of its own; returns once it serves, or has failed.
+    package static func detach(configurationDirectory: String) -> CInt {
+        do {
+            let (own, theirs) = try ControlChannel.pair()
+            let arguments = ["start", "-c", configurationDirectory, "--foreground", "--notify"]
+            _ = try ChildProcess.start(ChildProcess.ownPath(), arguments, control: theirs.descriptor, newSession: true)
+            theirs.close()
+            if case .message(.ready, _) = own.receive() { return 0 }
+            report("postern: the server did not start")
+        } catch {
+            report("postern: \(error)")
+        }
+        return 1
+    }
+
+    private static func serve(_ configuration: Configuration, notes: [Diagnostic], notify: Bool) throws -> CInt {
+        let main = configuration.main
+        let queueDirectory = main.text("queue_directory")
+        let owner = try Account.owner(main)
+        try Directories.prepareQueue(queueDirectory, owner: owner)
+        // Held until the process ends.
+        let lock = try PIDFile(queueDirectory: queueDirectory)
+        defer { withExtendedLifetime(lock) {} }
+        let listeners = try bind(configuration)
+        raiseDescriptorLimit()
+        let writer = try LogWriter(LogDestination(main), hostName: main.text("myhostname"))
+        let log = MailLog(sink: writer, tag: "\(main.text("syslog_name"))/master", processID: Int(getpid()))
+        for note in notes where note.severity != .error { log.warning(note.description) }
+        let plan = ServerPlan(
+            configurationDirectory: configuration.directory,
+            queueDirectory: queueDirectory,
+            loops: ServerPlan.loops,
+            workersPerProfile: SASLProfiles(configuration).cyrus.map { _ in main.integer("smtpd_sasl_worker_limit") }
+        )
+        let supervisor = Supervisor(plan: plan, listeners: listeners, log: log, signals: try SignalDescriptor()) {
+            log.info("daemon started -- version \(PosternVersion.number), configuration \(configuration.directory)")
+            if notify { letGo() }
+        }
+        let status = supervisor.run()
+        log.info("terminating")
+        writer.flush()
+        return status
+    }
+
+    /// Binds every service, and reports all that fail at once.
+    private static func bind(_ configuration: Configuration) throws -> [ListenSocket] {
+        var sockets: [ListenSocket] = []
+        var failures: [String] = []
+        for service in configuration.smtpdServices {
+            for endpoint in service.endpoints {
+                do {
+                    sockets.append(try ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port))
+                } catch {
+                    failures.append("\(service.location): \(error)")
+                }
+            }
+        }
+        guard failures.isEmpty else { throw RoleFailure(failures.joined(separator: "\npostern: ")) }
+        return sockets
+    }
+
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// Tells the waiting starter, and takes the terminal's descriptors away.
+    private static func letGo() {
+        let null = unsafe open("/dev/null", O_RDWR)
+        if null >= 0 { for descriptor in 0...2 { dup2(null, CInt(descriptor)) } }
+        let starter = ControlChannel(descriptor: ControlChannel.roleDescriptor)
+        starter.send(.ready)
+        starter.close()
+    }
+
+    static func report(_ text: String) {
+        let bytes = Array((text + "\n").utf8)
+        _ = unsafe bytes.withUnsafeBytes { unsafe write(2, $0.baseAddress, $0.count) }
+    }
+}
+
+extension ServerPlan {
+    /// One event loop per core.
+    static var loops: Int { max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN))) }
+}

@@ -1,0 +1,34 @@
+import Glibc
+
+/// Directories that must exist before the roles start, with the owner that uses them.
+enum Directories {
+    /// Creates `path` and its parents; a directory that exists keeps its mode. New ones belong to `owner`.
+    static func create(_ path: String, mode: mode_t, owner: Account) throws(SystemError) {
+        var built = path.hasPrefix("/") ? "" : "."
+        for component in path.split(separator: "/") {
+            built += "/\(component)"
+            let isLast = built == path || built == "./\(path)"
+            if unsafe mkdir(built, isLast ? mode : 0o755) == 0 {
+                if Account.isRoot, isLast { try give(built, to: owner) }
+            } else if errno != EEXIST {
+                throw SystemError("creating \(built)")
+            }
+        }
+    }
+
+    /// Makes `owner` own `path`, without following a link an attacker may have put there.
+    static func give(_ path: String, to owner: Account) throws(SystemError) {
+        guard Account.isRoot else { return }
+        guard unsafe lchown(path, owner.userID, owner.groupID) == 0 else { throw SystemError("changing the owner of \(path)") }
+    }
+
+    /// What the queue role needs below `queue_directory`. Its own directories are private to the mail owner.
+    static func prepareQueue(_ queueDirectory: String, owner: Account) throws(SystemError) {
+        try create(queueDirectory, mode: 0o755, owner: owner)
+        try create("\(queueDirectory)/pid", mode: 0o755, owner: owner)
+        for name in ["journal", "content", "control"] {
+            try create("\(queueDirectory)/\(name)", mode: 0o700, owner: owner)
+            try give("\(queueDirectory)/\(name)", to: owner)
+        }
+    }
+}

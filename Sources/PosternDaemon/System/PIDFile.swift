@@ -1,0 +1,51 @@
+import Glibc
+
+/// The file that says which process serves a queue directory. A lock on it, not its content, tells whether that process lives.
+struct PIDFile {
+    private let descriptor: CInt
+
+    static func path(queueDirectory: String) -> String { "\(queueDirectory)/pid/postern.pid" }
+
+    enum Failure: Error, CustomStringConvertible {
+        case running(pid_t)
+        case system(SystemError)
+
+        var description: String {
+            switch self {
+            case .running(let pid): "already running: process \(pid) serves this queue directory"
+            case .system(let error): error.description
+            }
+        }
+    }
+
+    /// Creates and locks the file; the lock lasts as long as this process.
+    init(queueDirectory: String) throws(Failure) {
+        let path = Self.path(queueDirectory: queueDirectory)
+        descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard descriptor >= 0 else { throw .system(SystemError("opening \(path)")) }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let pid = Self.read(descriptor)
+            close(descriptor)
+            throw .running(pid ?? 0)
+        }
+        let text = Array("\(getpid())\n".utf8)
+        _ = ftruncate(descriptor, 0)
+        _ = unsafe text.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+    }
+
+    /// The process that serves the queue directory; nil if none does.
+    static func runningProcess(queueDirectory: String) -> pid_t? {
+        let descriptor = unsafe open(path(queueDirectory: queueDirectory), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        guard flock(descriptor, LOCK_SH | LOCK_NB) != 0 else { return nil }
+        return read(descriptor)
+    }
+
+    private static func read(_ descriptor: CInt) -> pid_t? {
+        var bytes = [UInt8](repeating: 0, count: 32)
+        let count = unsafe bytes.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, 0) }
+        guard count > 0 else { return nil }
+        return pid_t(String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+    }
+}

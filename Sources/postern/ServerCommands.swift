@@ -1,0 +1,74 @@
+import ArgumentParser
+import PosternDaemon
+
+/// `postern start`: checks, binds, serves.
+struct StartCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "start", abstract: "Serve what master.cf says.")
+
+    @OptionGroup var config: ConfigurationOption
+    @Flag(name: .long, help: "Stay in the foreground; without it the server detaches once it serves.")
+    var foreground = false
+
+    func run() throws {
+        let status = foreground ? ServerStart.run(configurationDirectory: config.resolved) : ServerStart.detach(configurationDirectory: config.resolved)
+        throw ExitCode(status)
+    }
+}
+
+/// `postern stop`: sessions finish what they are in, then everything ends.
+struct StopCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "stop", abstract: "End the server; sessions finish the message they are in.")
+
+    @OptionGroup var config: ConfigurationOption
+
+    func run() throws { throw ExitCode(RunningServer.stop(configurationDirectory: config.resolved)) }
+}
+
+/// `postern status`: whether it runs, and what the queue holds.
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "status", abstract: "Say whether the server runs, and how its queue is.")
+
+    @OptionGroup var config: ConfigurationOption
+
+    func run() throws { throw ExitCode(RunningServer.status(configurationDirectory: config.resolved)) }
+}
+
+/// `postern logrotate`: reopens the log file after a rotation.
+struct LogrotateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "logrotate", abstract: "Reopen maillog_file after it has been renamed.")
+
+    @OptionGroup var config: ConfigurationOption
+
+    func run() throws { throw ExitCode(RunningServer.reopenLog(configurationDirectory: config.resolved)) }
+}
+
+/// `postern check`: every problem in one run.
+struct CheckCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Print every problem of the configuration as file:line: message; exit 0 only if a start would succeed."
+    )
+
+    @OptionGroup var config: ConfigurationOption
+    @Flag(name: .long, help: "Print notes, too: parameters that are accepted and have no effect here.")
+    var verbose = false
+
+    func run() throws {
+        let check = StartupCheck(configurationDirectory: config.resolved)
+        for finding in check.report(verbose: verbose) { print(finding) }
+        throw ExitCode(check.passes ? 0 : 1)
+    }
+}
+
+/// How the supervisor starts a role; not for people.
+struct RoleCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "role", abstract: "Run one role (started by the supervisor).", shouldDisplay: false)
+
+    @OptionGroup var config: ConfigurationOption
+    @Argument var role: String
+
+    func run() throws {
+        guard let role = Role(argument: role) else { throw ValidationError("no such role") }
+        throw ExitCode(RoleMain.run(role, configurationDirectory: config.resolved))
+    }
+}
