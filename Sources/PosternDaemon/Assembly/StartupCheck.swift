@@ -1,0 +1,103 @@
+import Authentication
+import Glibc
+import MailLog
+import Relay
+import Resolver
+import Restrictions
+import Routing
+import SMTPCore
+package import Settings
+import Spool
+import Submission
+import TLS
+import Tables
+
+/// Everything that can be known to be wrong before a start: what `postern check` prints and `postern start` heeds.
+package struct StartupCheck {
+    /// nil when the files could not be read at all.
+    package let configuration: Configuration?
+    package private(set) var diagnostics: [Diagnostic]
+
+    package init(configurationDirectory: String) {
+        (configuration, diagnostics) = Configuration.load(directory: configurationDirectory)
+        guard let configuration else { return }
+        checkServices(configuration)
+        checkRelay(configuration)
+        checkHost(configuration)
+        var seen: Set<Diagnostic> = []
+        diagnostics = diagnostics.filter { seen.insert($0).inserted }
+    }
+
+    package var passes: Bool { configuration != nil && !diagnostics.contains { $0.severity == .error } }
+
+    /// The findings as lines, errors first.
+    package func report(verbose: Bool) -> [String] {
+        let order: [Diagnostic.Severity] = verbose ? [.error, .warning, .note] : [.error, .warning]
+        return order.flatMap { severity in diagnostics.filter { $0.severity == severity }.map(\.description) }
+    }
+
+    private mutating func checkServices(_ configuration: Configuration) {
+        let tables = TableRegistry()
+        let names = DeferredNameService()
+        for service in configuration.smtpdServices {
+            let settings = configuration.settings(for: service)
+            let assembly = ServiceAssembly(
+                settings,
+                tables: tables,
+                ownAddresses: configuration.ownAddresses,
+                names: names,
+                diagnostics: &diagnostics
+            )
+            checkAuthentication(settings)
+            guard assembly != nil else { continue }
+            do { _ = try SessionPolicy(settings) } catch { diagnostics += error.diagnostics }
+        }
+        diagnostics += tables.warnings
+    }
+
+    private mutating func checkAuthentication(_ settings: ServiceSettings) {
+        guard settings.bool("smtpd_sasl_auth_enable") else { return }
+        do {
+            _ = try AuthClientConfiguration(settings)
+            if settings.text("smtpd_sasl_type") == "dovecot" {
+                _ = try DovecotSocket(parsing: settings.text("smtpd_sasl_path"), queueDirectory: settings.text("queue_directory"))
+            }
+        } catch {
+            diagnostics.append(Diagnostic(.error, error.description, at: settings.location(of: "smtpd_sasl_auth_enable")))
+        }
+    }
+
+    private mutating func checkRelay(_ configuration: Configuration) {
+        do { _ = try RelayAssembly(configuration) } catch { diagnostics += error.diagnostics }
+    }
+
+    private mutating func checkHost(_ configuration: Configuration) {
+        let main = configuration.main
+        if Account.isRoot, Account(named: main.text("mail_owner")) == nil {
+            let location = main.location(of: "mail_owner")
+            diagnostics.append(Diagnostic(.error, "mail_owner = \(main.text("mail_owner")): no such user", at: location))
+        }
+        if case .file(let path) = LogDestination(main) {
+            let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+            if unsafe access(directory.isEmpty ? "/" : directory, W_OK) != 0 {
+                let text = "maillog_file = \(path): cannot write there: \(errorText(errno))"
+                diagnostics.append(Diagnostic(.error, text, at: main.location(of: "maillog_file")))
+            }
+        }
+        checkPorts(configuration)
+    }
+
+    /// Binds each address for a moment, unless our own server is what occupies them.
+    private mutating func checkPorts(_ configuration: Configuration) {
+        guard PIDFile.runningProcess(queueDirectory: configuration.main.text("queue_directory")) == nil else { return }
+        for service in configuration.smtpdServices {
+            for endpoint in service.endpoints {
+                do {
+                    close(try ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port).descriptor)
+                } catch {
+                    diagnostics.append(Diagnostic(.error, "\(error)", at: service.location))
+                }
+            }
+        }
+    }
+}
