@@ -6,18 +6,84 @@ import NIOCore
 import NIOPosix
 import Relay
 import Resolver
-import Routing
 import SMTPCore
 import Settings
 import Spool
-import TLS
-import Tables
 
 /// The queue role: owns `queue_directory` and the relay's credentials. Knows no client.
 final class QueueRole {
     private let environment: RoleEnvironment
+    private let assembly: RelayAssembly
+    private let resolverConfiguration: ResolverConfiguration
 
+    /// Opens everything that is read from files; the process may still be root.
     init(_ environment: RoleEnvironment) throws {
         self.environment = environment
+        assembly = try RelayAssembly(environment.configuration)
+        resolverConfiguration = ResolverConfiguration.system()
+    }
+
+    func run(_ control: ControlChannel) throws {
+        try environment.owner.become()
+        let queueDirectory = environment.main.text("queue_directory")
+        let clock = SystemSpoolClock()
+        let spool = try Spool.open(
+            directory: queueDirectory,
+            options: SpoolOptions(environment.main),
+            fileSystem: LinuxFileSystem(),
+            clock: clock,
+            observer: SpoolLog(environment)
+        )
+        defer { spool.close() }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
+        let agent = RelayAgent(
+            configuration: assembly.relay,
+            router: assembly.router,
+            names: StubResolver(configuration: resolverConfiguration, group: group),
+            log: environment.mailLog(environment.main, program: "qmgr"),
+            group: group
+        )
+        agent.start(ledger: spool)
+        spool.start(agent: agent)
+        let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool)
+        queueControl.start()
+        control.send(.ready)
+        serve(control, intake: QueueIntake(spool: spool, clock: clock), group: group)
+        agent.shutDown()
+        try? group.syncShutdownGracefully()
+    }
+
+    /// Obeys the supervisor until it says stop, or is gone.
+    private func serve(_ control: ControlChannel, intake: QueueIntake, group: MultiThreadedEventLoopGroup) {
+        let loops = Array(group.makeIterator())
+        while case .message(let message, let descriptor) = control.receive() {
+            switch (message, descriptor) {
+            case (.handOff(let loop), let descriptor?): HandOffServer.serve(descriptor, intake: intake, on: loops[loop % loops.count])
+            case (.reopenLog, _): environment.log.reopen()
+            case (.stop, _): return
+            default: if let descriptor { close(descriptor) }
+            }
+        }
+    }
+}
+
+/// What the spool has to say, in the shapes of qmgr(8).
+private final class SpoolLog: SpoolObserver {
+    private let log: MailLog
+
+    init(_ environment: RoleEnvironment) { log = environment.mailLog(environment.main, program: "qmgr") }
+
+    func spoolEvent(_ event: SpoolEvent) {
+        switch event {
+        case .activated: break  // The relay logs it, with its own knowledge of the message.
+        case .removed(let id): log.info("\(id): removed")
+        case .strayReport(let id): log.warning("\(id): a delivery report for a message that is not being delivered")
+        case .segmentAbandoned(let text): log.error("queue: \(text)")
+        case .acceptingStopped(let text): log.fatal("queue: no new mail is accepted: \(text)")
+        case .acceptingResumed: log.info("queue: new mail is accepted again")
+        case .damaged(let text): log.error("queue: damage: \(text)")
+        case .clockNotTrusted(let text): log.warning("queue: nothing expires: \(text)")
+        case .housekeepingFailed(let text): log.warning("queue: \(text)")
+        }
     }
 }

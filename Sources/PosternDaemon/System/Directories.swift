@@ -16,6 +16,13 @@ enum Directories {
         }
     }
 
+    /// `path` from the root: the roles do not share the caller's working directory.
+    static func absolute(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let directory = unsafe getcwd(nil, 0) else { return path }
+        defer { unsafe free(directory) }
+        return unsafe "\(String(cString: directory))/\(path)"
+    }
+
     /// Makes `owner` own `path`, without following a link an attacker may have put there.
     static func give(_ path: String, to owner: Account) throws(SystemError) {
         guard Account.isRoot else { return }

@@ -1,0 +1,22 @@
+import Relay
+import Routing
+import SMTPCore
+import Settings
+import Tables
+
+/// What the relay is made of that comes from files: built by `postern check`, and by the queue role while it may still read them.
+struct RelayAssembly {
+    let relay: RelayConfiguration
+    let router: AddressRouter
+    private(set) var warnings: [Diagnostic] = []
+
+    init(_ configuration: Configuration) throws(ConfigurationError) {
+        let tables = TableRegistry()
+        router = try AddressRouter(settings: configuration.main, tables: tables, ownAddresses: configuration.ownAddresses)
+        let transports = configuration.services.filter { $0.entry.type != .inet }.map { service in
+            TransportService(name: service.name, command: service.entry.program, settings: service.settings, main: configuration.main)
+        }
+        relay = try RelayConfiguration(main: configuration.main, transports: transports, tables: tables, ownAddresses: configuration.ownAddresses)
+        warnings = tables.warnings + router.warnings
+    }
+}
