@@ -3,7 +3,7 @@ import Glibc
 import PosternDaemon
 
 @main
-struct Postern: ParsableCommand {
+struct Postern: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "postern",
         abstract: "An SMTP submission server that reads Postfix's own configuration.",
