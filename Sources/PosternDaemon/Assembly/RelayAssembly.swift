@@ -14,7 +14,7 @@ struct RelayAssembly {
         let tables = TableRegistry()
         router = try AddressRouter(settings: configuration.main, tables: tables, ownAddresses: configuration.ownAddresses)
         let transports = configuration.services.filter { $0.entry.type != .inet }.map { service in
-            TransportService(name: service.name, command: service.entry.program, settings: service.settings, main: configuration.main)
+            TransportService(name: service.name, command: service.entry.command, settings: service.settings, main: configuration.main)
         }
         relay = try RelayConfiguration(main: configuration.main, transports: transports, tables: tables, ownAddresses: configuration.ownAddresses)
         warnings = tables.warnings + router.warnings

@@ -61,7 +61,7 @@ package enum QueueAccess {
             directory: queueDirectory,
             options: SpoolOptions(configuration.main),
             fileSystem: LinuxFileSystem(),
-            clock: SystemSpoolClock(),
+            clock: SystemClock(),
             observer: OfflineObserver()
         )
         defer { spool.close() }

@@ -17,7 +17,6 @@ final class QueueControlServer: Sendable {
 
     init(queueDirectory: String, spool: Spool) throws(SystemError) {
         let path = Self.path(queueDirectory: queueDirectory)
-        mkdir("\(queueDirectory)/control", 0o700)
         self.listening = try UnixSocket.listen(at: path)
         self.spool = spool
     }

@@ -21,7 +21,7 @@ package enum QueueRequest: Sendable, Hashable {
     }
 
     package init?(line: some StringProtocol) {
-        let words = line.split(separator: " ").map(String.init)
+        let words = String(line).split(separator: " " as Character).map(String.init)
         switch (words.first, words.count) {
         case ("list", 2) where words[1] == "json" || words[1] == "text": self = .list(json: words[1] == "json")
         case ("show", 2):

@@ -1,3 +1,4 @@
+import Dispatch
 import Glibc
 import HandOff
 import LoopTask
@@ -6,6 +7,7 @@ import NIOCore
 import NIOPosix
 import Relay
 import Resolver
+import Routing
 import SMTPCore
 import Settings
 import Spool
@@ -20,13 +22,13 @@ final class QueueRole {
     init(_ environment: RoleEnvironment) throws {
         self.environment = environment
         assembly = try RelayAssembly(environment.configuration)
-        resolverConfiguration = ResolverConfiguration.system()
+        resolverConfiguration = try environment.resolverConfiguration()
     }
 
     func run(_ control: ControlChannel) throws {
         try environment.owner.become()
         let queueDirectory = environment.main.text("queue_directory")
-        let clock = SystemSpoolClock()
+        let clock = SystemClock()
         let spool = try Spool.open(
             directory: queueDirectory,
             options: SpoolOptions(environment.main),
@@ -36,12 +38,13 @@ final class QueueRole {
         )
         defer { spool.close() }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
+        let executors = group.makeIterator().map { LoopExecutor($0) }
         let agent = RelayAgent(
             configuration: assembly.relay,
-            router: assembly.router,
-            names: StubResolver(configuration: resolverConfiguration, group: group),
+            resolver: { [router = assembly.router] address, sender in await router.resolve(address, sender: sender) },
+            names: StubResolver(resolverConfiguration, group: group),
             log: environment.mailLog(environment.main, program: "qmgr"),
-            group: group
+            executors: executors
         )
         agent.start(ledger: spool)
         spool.start(agent: agent)
@@ -49,7 +52,12 @@ final class QueueRole {
         queueControl.start()
         control.send(.ready)
         serve(control, intake: QueueIntake(spool: spool, clock: clock), group: group)
-        agent.shutDown()
+        let reported = DispatchSemaphore(value: 0)
+        startLoopTask(on: executors[0]) {
+            await agent.shutDown()
+            reported.signal()
+        }
+        reported.wait()
         try? group.syncShutdownGracefully()
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import MailLog
+import Resolver
 import SMTPCore
 import Settings
 
@@ -42,6 +43,22 @@ struct RoleEnvironment {
     }
 
     var main: ServiceSettings { configuration.main }
+
+    /// Whom the smtpd role becomes: `smtpd_owner`, which then cannot read the queue, else `mail_owner`.
+    func smtpdOwner() throws -> Account {
+        let name = main.text("smtpd_owner")
+        guard Account.isRoot, !name.isEmpty else { return owner }
+        guard let account = Account(named: name) else { throw RoleFailure("smtpd_owner = \(name): no such user") }
+        return account
+    }
+
+    /// resolv.conf and hosts, read while they are in reach.
+    func resolverConfiguration() throws -> ResolverConfiguration {
+        var warnings: [String] = []
+        let configuration = try ResolverConfiguration.read(warnings: &warnings)
+        for warning in warnings { mailLog(main, program: "master").warning(warning) }
+        return configuration
+    }
 
     /// `postfix` or what `syslog_name` says.
     func mailLog(_ settings: ServiceSettings, program: String) -> MailLog {

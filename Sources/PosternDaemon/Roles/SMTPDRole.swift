@@ -18,12 +18,12 @@ final class SMTPDRole {
     private let resolverConfiguration: ResolverConfiguration
     private let names = DeferredNameService()
     private let registry = SessionRegistry()
+    private let tables = TableRegistry()
 
     /// Opens everything that is read from files; the process may still be root.
     init(_ environment: RoleEnvironment) throws {
         self.environment = environment
-        resolverConfiguration = ResolverConfiguration.system()
-        let tables = TableRegistry()
+        resolverConfiguration = try environment.resolverConfiguration()
         var assemblies: [String: ServiceAssembly] = [:]
         var diagnostics: [Diagnostic] = []
         for service in environment.configuration.smtpdServices {
@@ -41,12 +41,13 @@ final class SMTPDRole {
 
     func run(_ control: ControlChannel) throws {
         let chroot = environment.configuration.smtpdServices.contains(where: \.chroot)
-        try environment.smtpdOwner.become(chroot: chroot ? environment.main.text("queue_directory") : nil)
+        try environment.smtpdOwner().become(chroot: chroot ? environment.main.text("queue_directory") : nil)
         let server = try SMTPDServer(
             environment: environment,
             assemblies: assemblies,
             resolverConfiguration: resolverConfiguration,
             names: names,
+            tables: tables,
             registry: registry,
             isChrooted: chroot
         )

@@ -11,6 +11,7 @@ import SMTPCore
 import Settings
 import Submission
 import TLS
+import Tables
 
 /// The smtpd role once it is unprivileged: loops, services and listeners.
 final class SMTPDServer {
@@ -27,6 +28,7 @@ final class SMTPDServer {
         assemblies: [String: ServiceAssembly],
         resolverConfiguration: ResolverConfiguration,
         names: DeferredNameService,
+        tables: TableRegistry,
         registry: SessionRegistry,
         isChrooted: Bool
     ) throws {
@@ -34,7 +36,7 @@ final class SMTPDServer {
         log = environment.mailLog(environment.main, program: "smtpd")
         group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
         loops = group.makeIterator().map(LoopContext.init)
-        names.install(StubResolver(configuration: resolverConfiguration, group: group))
+        names.install(StubResolver(resolverConfiguration, group: group))
         let profiles = SASLProfiles(environment.configuration)
         pools = profiles.cyrus.map { _ in AuthPool(group: group) }
         let queueDirectory = isChrooted ? "/" : environment.main.text("queue_directory")
@@ -54,12 +56,15 @@ final class SMTPDServer {
                 }
             services[service.name] = try SubmissionService(
                 settings: settings,
+                tables: tables,
+                ownAddresses: OwnAddresses(environment.configuration.ownAddresses),
                 tls: assembly.tls,
                 authenticator: try pool.map { AuthClient(configuration: try AuthClientConfiguration(settings), pool: $0) },
                 rules: assembly.rules,
                 router: assembly.router,
                 names: names,
                 logSink: environment.log,
+                cleanupTag: "\(environment.main.text("syslog_name"))/cleanup",
                 registry: registry,
                 limits: limits
             )

@@ -6,9 +6,9 @@ enum UnixSocket {
     /// Binds and listens at `path`, mode 0600, replacing what an earlier process left there.
     static func listen(at path: String) throws(SystemError) -> CInt {
         let descriptor = try make()
-        unlink(path)
+        _ = unsafe unlink(path)
         let previousMask = umask(0o177)
-        let result = try withAddress(path) { unsafe bind(descriptor, $0, $1) }
+        let result = unsafe try withAddress(path) { unsafe bind(descriptor, $0, $1) }
         umask(previousMask)
         guard result == 0, Glibc.listen(descriptor, 16) == 0 else {
             let error = SystemError("listening on \(path)")
@@ -21,7 +21,7 @@ enum UnixSocket {
     /// Connects to `path`; throws `ENOENT` or `ECONNREFUSED` when nobody serves it.
     static func connect(to path: String) throws(SystemError) -> CInt {
         let descriptor = try make()
-        guard try withAddress(path, { unsafe Glibc.connect(descriptor, $0, $1) }) == 0 else {
+        guard unsafe try withAddress(path, { unsafe Glibc.connect(descriptor, $0, $1) }) == 0 else {
             let error = SystemError("connecting to \(path)")
             close(descriptor)
             throw error
@@ -32,11 +32,12 @@ enum UnixSocket {
     /// The next connection of a process that runs as root or as we do; others are turned away. nil when the listening socket is closed.
     static func accept(on listening: CInt) -> CInt? {
         while true {
-            let descriptor = unsafe accept4(listening, nil, nil, CInt(SOCK_CLOEXEC.rawValue))
+            let descriptor = unsafe Glibc.accept(listening, nil, nil)
             if descriptor < 0 {
                 if errno == EINTR || errno == ECONNABORTED || errno == EMFILE { continue }
                 return nil
             }
+            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             var user: uid_t = 0
             var process: pid_t = 0
             if unsafe postern_peer_uid(descriptor, &user, &process) == 0, user == 0 || user == geteuid() { return descriptor }
@@ -78,7 +79,7 @@ enum UnixSocket {
     private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) throws(SystemError) -> CInt {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let capacity = unsafe MemoryLayout.size(ofValue: address.sun_path)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
         guard path.utf8.count < capacity else { throw SystemError("socket path \(path)", code: ENAMETOOLONG) }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
         return unsafe withUnsafePointer(to: &address) {
