@@ -91,7 +91,11 @@ extension ContextBuilder {
             return nil
         }
         if block.isEncrypted {
-            fail(setting, file: file, "the private key in \(file) is protected by a passphrase; a server cannot ask for it, store the key without")
+            fail(
+                setting,
+                file: file,
+                "the private key in \(file) is protected by a passphrase; a server cannot ask for it, store the key without"
+            )
             return nil
         }
         guard let key = PrivateKey(block) else {
@@ -114,7 +118,11 @@ extension ContextBuilder {
             )
         }
         if certificates.contains(where: { $0.keyType == leaf.keyType }) {
-            return fail(keySetting, file: certificateFile, "\(certificateFile): a second \(leaf.keyType) certificate; only one of each kind can be used")
+            return fail(
+                keySetting,
+                file: certificateFile,
+                "\(certificateFile): a second \(leaf.keyType) certificate; only one of each kind can be used"
+            )
         }
         LibraryErrors.clear()
         guard unsafe SSL_CTX_use_certificate(pointer, leaf.pointer) == 1, unsafe SSL_CTX_use_PrivateKey(pointer, key.pointer) == 1 else {

@@ -20,7 +20,11 @@ package enum TLSCertificateFile {
             throw problem(.keyFile, keyFile, "\(keyFile) holds no private key")
         }
         guard !block.isEncrypted, let key = PrivateKey(block) else {
-            throw problem(.keyFile, keyFile, "the private key in \(keyFile) cannot be read\(block.isEncrypted ? " without its passphrase" : "")")
+            throw problem(
+                .keyFile,
+                keyFile,
+                "the private key in \(keyFile) cannot be read\(block.isEncrypted ? " without its passphrase" : "")"
+            )
         }
         return certificate.matches(key)
     }

@@ -60,30 +60,3 @@ extension ContextBuilder {
         if let ecPair { load(ecPair, certificateSetting: .ecCertificateFile, keySetting: .ecKeyFile) }
     }
 }
-
-/// What a certificate says about itself.
-package struct TLSCertificateSummary: Sendable, Hashable {
-    package var file: String
-    /// RFC 2253 text.
-    package var subject: String
-    package var issuer: String
-    /// The DNS names and IP addresses of subjectAltName.
-    package var names: [String]
-    /// Seconds since 1970, UTC.
-    package var notBefore: Int
-    package var notAfter: Int
-    package var isExpired: Bool
-    /// `RSA`, `EC`, `ED25519`, ...
-    package var keyType: String
-
-    init(_ certificate: Certificate, file: String) {
-        self.file = file
-        subject = certificate.subject
-        issuer = certificate.issuer
-        names = certificate.names
-        notBefore = certificate.notBefore
-        notAfter = certificate.notAfter
-        isExpired = certificate.isExpired
-        keyType = certificate.keyType
-    }
-}

@@ -14,7 +14,8 @@ package struct TLSPlaintextReceived: Sendable, Hashable {
 
     static let limit = 32
     private static let verbs = [
-        "EHLO", "HELO", "LHLO", "STAR", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "ETRN", "XCLI",
+        "EHLO", "HELO", "LHLO", "STAR", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "ETRN",
+        "XCLI",
         "XFOR",
     ]
 
@@ -25,7 +26,8 @@ package struct TLSPlaintextReceived: Sendable, Hashable {
         if fromClient {
             guard Self.verbs.contains(start) else { return nil }
         } else {
-            guard bytes.count >= 4, ("2"..."5").contains(start.prefix(1)), start.utf8.dropFirst().prefix(2).allSatisfy({ $0 & 0xF0 == 0x30 }),
+            guard bytes.count >= 4, ("2"..."5").contains(start.prefix(1)),
+                start.utf8.dropFirst().prefix(2).allSatisfy({ $0 & 0xF0 == 0x30 }),
                 start.hasSuffix(" ") || start.hasSuffix("-")
             else { return nil }
         }

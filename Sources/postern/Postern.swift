@@ -4,6 +4,9 @@ import ArgumentParser
 struct Postern: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "postern",
-        abstract: "An SMTP submission server that reads Postfix's own configuration."
+        abstract: "An SMTP submission server that reads Postfix's own configuration.",
+        subcommands: [
+            CertCommand.self
+        ]
     )
 }
