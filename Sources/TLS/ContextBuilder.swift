@@ -73,7 +73,7 @@ extension ContextBuilder {
             fail(.protocols, "invalid TLS protocol list \"\(text)\": \(error.element) is not a TLS version")
             return
         }
-        guard !range.allowed.isEmpty || range.maximum > TLSProtocolRange.Version.tlsv1_3.rawValue else {
+        guard !range.allowed.isEmpty || range.maximum > TLSProtocolRange.Version.tlsv13.rawValue else {
             fail(.protocols, "TLS protocol list \"\(text)\" leaves no TLS version")
             return
         }
@@ -132,9 +132,9 @@ extension TLSProtocolRange.Version {
         switch self {
         case .sslv3: postern_op_no_sslv3
         case .tlsv1: postern_op_no_tlsv1
-        case .tlsv1_1: postern_op_no_tlsv1_1
-        case .tlsv1_2: postern_op_no_tlsv1_2
-        case .tlsv1_3: postern_op_no_tlsv1_3
+        case .tlsv11: postern_op_no_tlsv1_1
+        case .tlsv12: postern_op_no_tlsv1_2
+        case .tlsv13: postern_op_no_tlsv1_3
         }
     }
 }

@@ -6,17 +6,17 @@ struct TLSProtocolRange: Sendable, Hashable {
     enum Version: Int, CaseIterable, Sendable {
         case sslv3 = 0x0300
         case tlsv1 = 0x0301
-        case tlsv1_1 = 0x0302
-        case tlsv1_2 = 0x0303
-        case tlsv1_3 = 0x0304
+        case tlsv11 = 0x0302
+        case tlsv12 = 0x0303
+        case tlsv13 = 0x0304
 
         init?(name: some StringProtocol) {
             switch name.lowercased() {
             case "sslv3": self = .sslv3
             case "tlsv1": self = .tlsv1
-            case "tlsv1.1": self = .tlsv1_1
-            case "tlsv1.2": self = .tlsv1_2
-            case "tlsv1.3": self = .tlsv1_3
+            case "tlsv1.1": self = .tlsv11
+            case "tlsv1.2": self = .tlsv12
+            case "tlsv1.3": self = .tlsv13
             default: return nil
             }
         }

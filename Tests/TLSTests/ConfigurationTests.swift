@@ -21,7 +21,7 @@ import Testing
     ])
     func allowed(text: String, names: [String]) throws {
         let known: [TLSProtocolRange.Version: String] = [
-            .tlsv1: "TLSv1", .tlsv1_1: "TLSv1.1", .tlsv1_2: "TLSv1.2", .tlsv1_3: "TLSv1.3",
+            .tlsv1: "TLSv1", .tlsv11: "TLSv1.1", .tlsv12: "TLSv1.2", .tlsv13: "TLSv1.3",
         ]
         #expect(try TLSProtocolRange(text).allowed.map { known[$0] } == names)
     }
