@@ -72,7 +72,9 @@ enum MacroReference {
             self = try scanner.branches(of: condition, bare: .conditional(condition, ifTrue: MacroText("true"), ifFalse: nil))
         } else {
             let name = scanner.rest.prefix(while: Self.isNameByte)
-            guard !name.isEmpty else { throw ExpansionError(message: "a reference has no name: \"\(String(decoding: inside, as: UTF8.self))\"") }
+            guard !name.isEmpty else {
+                throw ExpansionError(message: "a reference has no name: \"\(String(decoding: inside, as: UTF8.self))\"")
+            }
             scanner.rest = scanner.rest[name.endIndex...]
             let text = String(decoding: name, as: UTF8.self)
             self = try scanner.branches(of: .notEmpty(text), bare: .name(text))
@@ -222,5 +224,7 @@ package struct CompatibilityLevel: Comparable, Sendable {
         self.parts = parts + Array(repeating: 0, count: 3 - parts.count)
     }
 
-    package static func < (left: CompatibilityLevel, right: CompatibilityLevel) -> Bool { left.parts.lexicographicallyPrecedes(right.parts) }
+    package static func < (left: CompatibilityLevel, right: CompatibilityLevel) -> Bool {
+        left.parts.lexicographicallyPrecedes(right.parts)
+    }
 }

@@ -33,7 +33,8 @@ package struct Parameter: Sendable {
 
 /// Why a parameter has no effect here; the sentence that `check` prints.
 package enum NoEffect: String, Sendable {
-    case localDelivery = "local(8) and virtual(8) delivery is done by the program that local_transport, mailbox_transport or virtual_transport names"
+    case localDelivery =
+        "local(8) and virtual(8) delivery is done by the program that local_transport, mailbox_transport or virtual_transport names"
     case onePackage = "Postern is one program and finds its own files"
     case noTLSManager = "TLS sessions and random numbers are handled inside the server"
     case ownScheduler = "the queue has its own scheduler"

@@ -20,6 +20,12 @@ package enum ParameterTable {
     /// The row of a name; nil for user-defined names.
     package static func row(_ name: String) -> Parameter? { byName[name] }
 
+    /// By parameter: names that only its default refers to, which is what it was called in earlier versions.
+    static let olderNames: [String: Set<String>] = {
+        let pairs = all.map { ($0.name, Expander.references(in: $0.defaultValue).filter { row($0) == nil }) }
+        return Dictionary(uniqueKeysWithValues: pairs.filter { !$0.1.isEmpty })
+    }()
+
     private static func saferDefault(_ row: Parameter) -> Parameter {
         guard let value = saferDefaults[row.name] else { return row }
         return Parameter(row.name, row.type, row.tier, row.support, value)

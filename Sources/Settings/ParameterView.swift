@@ -42,6 +42,10 @@ package struct ParameterView: Sendable {
             let standard = (try? expander.expanded(rawDefault(row.name) ?? "", of: row)) ?? ""
             guard let definition = definition(of: row.name) else {
                 values[row.name] = standard
+                // An older name that the default refers to (virtual_maps) sets the value as well.
+                if ParameterTable.olderNames[row.name, default: []].contains(where: { definition(of: $0) != nil }), !standard.isEmpty {
+                    changed.insert(row.name)
+                }
                 continue
             }
             do throws(ExpansionError) {

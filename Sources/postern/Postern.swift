@@ -9,7 +9,8 @@ struct Postern: AsyncParsableCommand {
         abstract: "An SMTP submission server that reads Postfix's own configuration.",
         version: PosternVersion.text,
         subcommands: [
-            StartCommand.self, StopCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, QueueCommand.self, RoleCommand.self,
+            StartCommand.self, StopCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, QueueCommand.self, MapCommand.self,
+            CertCommand.self, RoleCommand.self,
         ]
     )
 }

@@ -15,7 +15,8 @@ import Testing
     @Test func typedAccess() {
         let settings = ServiceSettings.testing(
             [
-                "myhostname": "mx.example.com", "smtpd_timeout": "5m", "maximal_queue_lifetime": "2", "mynetworks": "127.0.0.0/8, /etc/nets",
+                "myhostname": "mx.example.com", "smtpd_timeout": "5m", "maximal_queue_lifetime": "2",
+                "mynetworks": "127.0.0.0/8, /etc/nets",
                 "smtpd_relay_restrictions": "check_client_access { inline:{a=b, c=d} }, reject", "smtpd_sasl_auth_enable": "YES",
                 "my_class": "permit_${mua}", "mua": "mynetworks",
             ],

@@ -6,7 +6,7 @@ extension Parameter {
         .init("application_event_drain_time", .time(.seconds), .c, .noEffect(.noInternalServices), "100s"),
         .init("backwards_bounce_logfile_compatibility", .bool, .c, .noEffect(.noInternalServices), "yes"),
         .init("bounce_service_name", .text, .c, .noEffect(.noInternalServices), "bounce"),
-        .init("cleanup_service_name", .text, .c, .noEffect(.noInternalServices), "cleanup"),
+        .init("cleanup_service_name", .text, .c, .restricts, "cleanup"),
         .init("connection_cache_protocol_timeout", .time(.seconds), .c, .noEffect(.noInternalServices), "5s"),
         .init("connection_cache_service_name", .text, .c, .noEffect(.noInternalServices), "scache"),
         .init("connection_cache_status_update_time", .time(.seconds), .c, .noEffect(.noInternalServices), "600s"),

@@ -1,0 +1,88 @@
+import NIOCore
+package import SMTPCore
+package import Settings
+package import Tables
+
+/// Everything the relay takes from the configuration, parsed once. `init` opens tables, keys and trust anchors, so it is called while the
+/// process may still read them.
+package struct RelayConfiguration: Sendable {
+    package let catalogue: TransportCatalogue
+    let queue: QueueSettings
+    let bounce: BounceSettings
+
+    /// - Parameters:
+    ///   - main: main.cf without overrides.
+    ///   - transports: the lines of master.cf that name transports, those of unknown kinds included.
+    ///   - ownAddresses: the addresses of `inet_interfaces` and `proxy_interfaces`: mail that would go there comes back.
+    /// - Throws: every problem found.
+    package init(
+        main: ServiceSettings,
+        transports: [TransportService],
+        tables: TableRegistry,
+        ownAddresses: [IPAddress]
+    ) throws(ConfigurationError) {
+        var problems: [Diagnostic] = []
+        queue = QueueSettings(main)
+        bounce = BounceSettings(main, problems: &problems)
+        catalogue = TransportCatalogue(transports, main: main, tables: tables, ownAddresses: Set(ownAddresses.map(\.unmapped)), problems: &problems)
+        if !problems.isEmpty { throw ConfigurationError(problems) }
+    }
+}
+
+/// qmgr(8)'s share.
+struct QueueSettings: Sendable {
+    var syslogName: String
+    var minimalBackoff: TimeAmount
+    /// `defer_transports`.
+    var deferredTransports: Set<String>
+
+    init(_ settings: ServiceSettings) {
+        syslogName = settings.text("syslog_name")
+        minimalBackoff = settings.timeAmount("minimal_backoff_time")
+        deferredTransports = Set(settings.list("defer_transports"))
+    }
+}
+
+/// bounce(8)'s share.
+struct BounceSettings: Sendable {
+    var syslogName: String
+    var myHostname: String
+    var mailName: String
+    /// `bounce_size_limit`: a longer message is returned as its header only. 0 is no limit.
+    var sizeLimit: Int
+    /// What cannot be returned because it came from nobody goes to the postmaster (`notify_classes` has `2bounce`).
+    var notifiesDoubleBounces: Bool
+    /// `2bounce_notice_recipient`.
+    var doubleBounceRecipient: Address
+    /// `double_bounce_sender`: notices about its mail end here.
+    var doubleBounceSender: Address
+
+    init(_ settings: ServiceSettings, problems: inout [Diagnostic]) {
+        let origin = settings.text("myorigin")
+        syslogName = settings.text("syslog_name")
+        myHostname = settings.text("myhostname")
+        mailName = settings.text("mail_name")
+        sizeLimit = settings.integer("bounce_size_limit")
+        let classes = settings.keywords("notify_classes")
+        notifiesDoubleBounces = classes.contains("2bounce")
+        doubleBounceRecipient = Self.address(settings.text("2bounce_notice_recipient"), origin: origin)
+        doubleBounceSender = Self.address(settings.text("double_bounce_sender"), origin: origin)
+        if classes.contains("bounce") {
+            problems.append(
+                Diagnostic(.error, "notify_classes: copies of bounces to the postmaster (bounce) are not implemented", at: settings.location(of: "notify_classes"))
+            )
+        }
+    }
+
+    private static func address(_ text: String, origin: String) -> Address {
+        guard let at = text.lastIndex(of: "@") else { return Address(localPart: text, domain: origin) }
+        return Address(localPart: String(text[..<at]), domain: String(text[text.index(after: at)...]))
+    }
+}
+
+extension ServiceSettings {
+    func timeAmount(_ name: String) -> TimeAmount {
+        // Beyond a century is "never", and must not overflow the monotonic clock.
+        .seconds(Int64(min(duration(name).components.seconds, 100 * 365 * 86400)))
+    }
+}

@@ -1,0 +1,38 @@
+import SMTPCore
+
+/// What a server offered in its reply to EHLO or LHLO.
+struct ServerCapabilities: Sendable, Hashable {
+    /// The name in the first line, as the server calls itself.
+    var serverName = ""
+    var pipelining = false
+    var startTLS = false
+    var eightBitMIME = false
+    var size = false
+    /// 0 when the server names no limit.
+    var sizeLimit = 0
+    var authMechanisms: [String] = []
+
+    init() {}
+
+    /// - Parameter discarding: lower-case keywords to overlook (`smtp_discard_ehlo_keywords`).
+    init(_ reply: ServerReply, discarding: Set<String> = []) {
+        let lines = reply.lines
+        serverName = String(lines.first?.prefix { $0 != " " } ?? "")
+        for line in lines.dropFirst() {
+            // `AUTH=PLAIN` is what servers sent before RFC 2554; the keyword ends at either.
+            let words = line.split(whereSeparator: { $0 == " " || $0 == "=" })
+            guard let keyword = words.first?.uppercased(), !discarding.contains(keyword.lowercased()) else { continue }
+            switch keyword {
+            case "PIPELINING": pipelining = true
+            case "STARTTLS": startTLS = true
+            case "8BITMIME": eightBitMIME = true
+            case "SIZE":
+                size = true
+                if words.count > 1, let limit = Int(words[1]), limit > 0 { sizeLimit = limit }
+            case "AUTH":
+                for name in words.dropFirst() where !authMechanisms.contains(name.uppercased()) { authMechanisms.append(name.uppercased()) }
+            default: break
+            }
+        }
+    }
+}
