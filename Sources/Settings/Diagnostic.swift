@@ -37,4 +37,7 @@ package struct Diagnostic: Sendable, Hashable, CustomStringConvertible {
         let place = location.map { "\($0): " } ?? ""
         return severity == .error ? "\(place)\(message)" : "\(place)\(severity.rawValue): \(message)"
     }
+
+    /// Without the severity, for a log line that says it in its own way.
+    package var text: String { location.map { "\($0): \(message)" } ?? message }
 }

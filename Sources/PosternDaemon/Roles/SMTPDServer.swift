@@ -112,12 +112,12 @@ final class SMTPDServer {
 final class LoopContext: Sendable {
     private let loop: any EventLoop
     private let executor: LoopExecutor
-    private let handOff: NIOLoopBound<QueueHandOff>
+    private let handOff: NIOLoopBoundBox<QueueHandOff>
 
     init(_ loop: any EventLoop) {
         self.loop = loop
         executor = LoopExecutor(loop)
-        handOff = NIOLoopBound(QueueHandOff(loop: loop), eventLoop: loop)
+        handOff = .makeBoxSendingValue(QueueHandOff(loop: loop), eventLoop: loop)
     }
 
     func attachQueue(_ descriptor: CInt) { loop.execute { self.handOff.value.attach(descriptor) } }

@@ -46,7 +46,9 @@ package enum ServerStart {
         raiseDescriptorLimit()
         let writer = try LogWriter(LogDestination(main), hostName: main.text("myhostname"))
         let log = MailLog(sink: writer, tag: "\(main.text("syslog_name"))/master", processID: Int(getpid()))
-        for note in notes where note.severity != .error { log.warning(note.description) }
+        for note in notes {
+            if note.severity == .warning { log.warning(note.text) } else { log.info("note: \(note.text)") }
+        }
         let plan = ServerPlan(
             configurationDirectory: configuration.directory,
             queueDirectory: queueDirectory,

@@ -32,7 +32,7 @@ enum UnixSocket {
     /// The next connection of a process that runs as root or as we do; others are turned away. nil when the listening socket is closed.
     static func accept(on listening: CInt) -> CInt? {
         while true {
-            let descriptor = unsafe Glibc.accept(listening, nil, nil)
+            let descriptor = Glibc.accept(listening, nil, nil)
             if descriptor < 0 {
                 if errno == EINTR || errno == ECONNABORTED || errno == EMFILE { continue }
                 return nil
