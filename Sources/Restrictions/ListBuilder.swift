@@ -29,6 +29,7 @@ struct ListBuilder {
             entries += rules.map { RestrictionList.Entry(index: start, text: text, rule: $0, isWarned: warns) }
             if ["permit", "reject", "defer"].contains(DomainName.folded(text)), !warns, index < items.count {
                 diagnostics.append(Diagnostic(.warning, "restriction `\(items[index])' after `\(text)' is ignored", at: location))
+                break
             }
             warns = false
         }

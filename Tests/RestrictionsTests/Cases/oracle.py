@@ -6,7 +6,7 @@
 A throw-away instance (as root, loopback only) listens on one port for each configuration of the file; XCLIENT plays the client.
 `check` compares with what stands in the file, `write` replaces it.
 """
-import argparse, os, re, socket, subprocess, sys, time
+import argparse, os, re, socket, subprocess, sys, tempfile, time
 
 MAIN = dict(
     myhostname='mx.test.example', inet_interfaces='127.0.0.1', compatibility_level='3.6', default_transport='discard:',
@@ -30,9 +30,10 @@ def parse(path):
     return globals_, sections
 
 def configure(base, first, globals_, sections):
+    if os.path.isdir(base): os.chmod(base, 0o755)
     for d in ('conf', 'queue', 'data', 'queue/pid'): os.makedirs(f'{base}/{d}', exist_ok=True)
     subprocess.run(['chown', 'postfix', base + '/data'], check=True)
-    main = dict(MAIN, queue_directory=base + '/queue', data_directory=base + '/data', maillog_file=base + '/log', maillog_file_prefixes='/tmp')
+    main = dict(MAIN, queue_directory=base + '/queue', data_directory=base + '/data', maillog_file=base + '/log', maillog_file_prefixes=base)
     main.update(globals_)
     open(base + '/conf/main.cf', 'w').write(''.join(f'{k} = {v}\n' for k, v in main.items()))
     out = []
@@ -80,7 +81,7 @@ def ask(port, case):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument('mode', choices=['check', 'write']); parser.add_argument('--dir', default='/tmp/postern-oracle')
+    parser.add_argument('mode', choices=['check', 'write']); parser.add_argument('--dir', default=tempfile.mkdtemp())
     parser.add_argument('--port', type=int, default=21000); parser.add_argument('files', nargs='+')
     options = parser.parse_args(); wrong = 0
     for path in options.files:
