@@ -82,7 +82,8 @@ let package = Package(
         .testTarget(name: "AuthenticationTests", dependencies: ["Authentication", "SMTPCore", nio, nioPosix]),
         .testTarget(
             name: "RestrictionsTests",
-            dependencies: ["Restrictions", "Routing", "Tables", "Settings", "Resolver", "SMTPCore", "PosternTesting"]
+            dependencies: ["Restrictions", "Routing", "Tables", "Settings", "Resolver", "SMTPCore", "PosternTesting"],
+            exclude: ["Cases"]
         ),
         .testTarget(name: "CleanupTests", dependencies: ["Cleanup", "Settings", "SMTPCore", nio]),
         .testTarget(name: "HandOffTests", dependencies: ["HandOff", "SMTPCore", "LoopTask", nio, nioPosix]),

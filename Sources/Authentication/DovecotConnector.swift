@@ -26,11 +26,11 @@ final class DovecotConnector {
         notBefore = .uptimeNanoseconds(0)
     }
 
-    /// Returns the pause before the next try: short after a restart of Dovecot, growing to ten seconds while it stays away.
+    /// Returns the pause before the next try: short after a restart of Dovecot, growing to two seconds while it stays away.
     func failed(now: NIODeadline, wasReady: Bool) -> TimeAmount {
         connecting = false
         let current = wasReady ? .milliseconds(100) : pause
-        pause = min(current * 2, .seconds(10))
+        pause = min(current * 2, .seconds(2))
         notBefore = now + current
         return current
     }

@@ -13,25 +13,30 @@ struct RestrictionEnvironment: Sendable {
     let delaysReject: Bool
     let relayBeforeRecipient: Bool
     let allowsUntrustedRouting: Bool
+    let saslIsEnabled: Bool
+    /// `smtpd_access_maps` is in `parent_domain_matches_subdomains`.
+    let accessMapsMatchSubdomains: Bool
+    let nullSenderKey: String
+    let tempfail: TempfailActions
+    /// What restrictions named by a table's result are built with.
+    let nestedRules: RuleContext
+    /// nil where `smtpd_reject_unlisted_*` are off.
+    let unlistedSender: UnlistedCheck?
+    let unlistedRecipient: UnlistedCheck?
+}
 
-    init(
-        settings: ServiceSettings,
-        tables: TableRegistry,
-        router: AddressRouter,
-        names: any NameService
-    ) throws(ConfigurationError) {
-        codes = ReplyCodes(settings: settings)
-        self.router = router
-        self.names = names
-        let parents = ListText.items(settings.text("parent_domain_matches_subdomains")) ?? []
-        myNetworks = try NetworkList(
-            settings.text("mynetworks"),
-            matchesSubdomains: parents.contains("mynetworks"),
-            tables: tables,
-            at: settings.location(of: "mynetworks")
-        )
-        delaysReject = settings.bool("smtpd_delay_reject")
-        relayBeforeRecipient = settings.bool("smtpd_relay_before_recipient_restrictions")
-        allowsUntrustedRouting = settings.bool("allow_untrusted_routing")
+/// What to do when DNS gives no answer (`unknown_*_tempfail_action`).
+struct TempfailActions: Sendable {
+    enum Action: Sendable {
+        case `defer`, deferIfPermit
+    }
+
+    let address: Action
+    let helo: Action
+
+    init(settings: ServiceSettings) {
+        func action(_ name: String) -> Action { settings.text(name) == "defer" ? .defer : .deferIfPermit }
+        address = action("unknown_address_tempfail_action")
+        helo = action("unknown_helo_hostname_tempfail_action")
     }
 }

@@ -1,11 +1,13 @@
 import Resolver
 import Routing
 import SMTPCore
+import Tables
 
 /// One evaluation in progress: the facts, what has been recorded so far, and the notes for the trace. Lives for one call of
 /// ``RestrictionEvaluator/evaluate(_:_:)``.
 final class Evaluation {
     let environment: RestrictionEnvironment
+    let classes: [String: RestrictionList]
     let stage: RestrictionStage
     let facts: SessionFacts
     /// The list being evaluated.
@@ -15,6 +17,10 @@ final class Evaluation {
     private var isWarned = false
     private var depth = 0
     var decision = Decision()
+    var unlistedSenderWasChecked = false
+    var unlistedRecipientWasChecked = false
+    private var resolvedSender: AddressResolution?
+    private var resolvedRecipient: AddressResolution?
     /// What the rule at work has asked: its trace step shows it.
     var consulted: (table: String, key: String, value: String?)?
 
@@ -26,11 +32,13 @@ final class Evaluation {
         case reject(Reply)
     }
 
-    init(environment: RestrictionEnvironment, stage: RestrictionStage, facts: SessionFacts) {
+    init(environment: RestrictionEnvironment, classes: [String: RestrictionList], stage: RestrictionStage, facts: SessionFacts) {
         self.environment = environment
+        self.classes = classes
         self.stage = stage
         self.facts = facts
-        deferIfPermit = facts.pendingDeferral
+        // DATA and end of data start afresh.
+        deferIfPermit = stage == .data || stage == .endOfData ? nil : facts.pendingDeferral
     }
 
     /// Evaluates one of the eight lists.
@@ -113,7 +121,7 @@ final class Evaluation {
             return nil
         case .evaluate(let nested):
             guard depth < Self.maximumDepth else {
-                decision.notices.append(Decision.Notice(verb: "warning", text: "unreasonable recursion in restriction \(nested.name)"))
+                warning("unreasonable recursion in restriction \(nested.name)")
                 let reply = Replies.serverConfiguration
                 note(.reject(reply))
                 return .reject(reply)
@@ -131,6 +139,40 @@ final class Evaluation {
     private func warn(_ reply: Reply) {
         decision.notices.append(Decision.Notice(verb: "reject_warning", text: reply.logText))
     }
+
+    /// A rule that is no restriction of a list (`smtpd_reject_unlisted_recipient`).
+    func run(_ rule: any Rule, named parameter: String, as kind: ListKind) async -> Outcome {
+        let entry = RestrictionList.Entry(index: 0, text: parameter, rule: rule, isWarned: false)
+        return await run(RestrictionList(name: parameter, entries: [entry]), as: kind)
+    }
+
+    /// Where the sender leads; asked once.
+    func resolveSender(_ sender: Address) async -> AddressResolution {
+        if let resolvedSender { return resolvedSender }
+        let resolution = await environment.router.resolve(sender)
+        resolvedSender = resolution
+        return resolution
+    }
+
+    /// Where the recipient leads; asked once.
+    func resolveRecipient(_ recipient: Address) async -> AddressResolution {
+        if let resolvedRecipient { return resolvedRecipient }
+        let resolution = await environment.router.resolve(recipient, sender: facts.sender)
+        resolvedRecipient = resolution
+        return resolution
+    }
+
+    /// Whether we take mail for the recipient from anyone: it is ours or relayed for, and no sender-specified routing leads on.
+    func isAuthorized(_ recipient: Address) async -> ListMatch {
+        let resolution = await resolveRecipient(recipient)
+        switch resolution.outcome {
+        case .failed(let reason): return .failed(reason)
+        case .illegal: return .no
+        case .resolved: break
+        }
+        if resolution.hasSenderSpecifiedRouting, !environment.allowsUntrustedRouting { return .no }
+        return resolution.addressClass == .default ? .no : .yes
+    }
 }
 
 extension Evaluation {
@@ -139,8 +181,8 @@ extension Evaluation {
         switch kind {
         case .client: clientName
         case .helo: facts.heloName ?? ""
-        case .sender: facts.sender?.description ?? ""
-        case .relay, .recipient: facts.recipient?.description ?? ""
+        case .sender: facts.sender?.internalForm ?? ""
+        case .relay, .recipient: facts.recipient?.internalForm ?? ""
         case .data: "DATA"
         case .endOfData: "END-OF-MESSAGE"
         case .etrn: facts.etrnDomain ?? ""

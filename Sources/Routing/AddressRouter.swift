@@ -9,6 +9,7 @@ package struct AddressRouter: Sendable {
     let rewriter: AddressRewriter
     let domains: LocalDomains
     let transports: Transports
+    let interfaceAddresses: Set<IPAddress>
     let myHostname: String
     let emptyAddressRecipient: String
     let resolvesNumericDomains: Bool
@@ -34,6 +35,7 @@ package struct AddressRouter: Sendable {
         self.domains = domains
         self.transports = transports
         rewriter = AddressRewriter(settings: settings)
+        interfaceAddresses = Set(ownAddresses.map(\.unmapped))
         myHostname = settings.text("myhostname")
         emptyAddressRecipient = settings.text("empty_address_recipient")
         resolvesNumericDomains = settings.bool("resolve_numeric_domain")
@@ -53,6 +55,15 @@ package struct AddressRouter: Sendable {
 
     /// Whether `domain` is this host's own: in `mydestination`, or the literal of an own address.
     package func isLocal(_ domain: String) async -> ListMatch { await domains.isLocal(DomainName.folded(domain)) }
+
+    /// Whether tables may hold addresses of `domain` by their local part alone: it is this host's own, or `myorigin`.
+    package func isLocalOrOrigin(_ domain: String) async -> Bool {
+        if DomainName.folded(domain) == DomainName.folded(rewriter.myOrigin) { return true }
+        return await isLocal(domain) == .yes
+    }
+
+    /// Whether `address` is one of the host's own (not `proxy_interfaces`).
+    package func isOwnAddress(_ address: IPAddress) -> Bool { interfaceAddresses.contains(address.unmapped) }
 
     /// `user@1.2.3.4` as `user@[1.2.3.4]` where `resolve_numeric_domain` says so.
     func withNumericDomainAsLiteral(_ address: Address) -> Address {

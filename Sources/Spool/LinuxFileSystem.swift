@@ -3,6 +3,7 @@ import NIOCore
 
 let outOfSpace = ENOSPC
 let overQuota = EDQUOT
+let inputOutputError = EIO
 
 /// The words for an errno, as `perror` prints them.
 func systemErrorText(_ code: Int32) -> String {

@@ -1,68 +1,176 @@
+import NIOCore
 package import SMTPCore
+import Synchronization
 
 /// The queue: after an accept is completed, the message survives (Docs/spool.md).
 package final class Spool: Sendable, DeliveryLedger {
-    init() {}
+    let core: SpoolCore
+    private let thread = Mutex<PlainThread?>(nil)
+    private let lock: Mutex<(any Sendable & AnyObject)?>
+
+    private init(core: SpoolCore, lock: any Sendable & AnyObject) {
+        self.core = core
+        self.lock = Mutex(lock)
+        if !core.options.isManual { thread.withLock { $0 = PlainThread { core.run() } } }
+    }
 
     /// Creates what is missing under `directory` (`queue_directory`), takes the lock and reads the journal. Nothing is delivered before
     /// ``start(agent:)``, so this serves offline use too. Blocking.
     package static func open(
         directory: String,
         options: SpoolOptions,
-        fileSystem: any SpoolFileSystem,
-        clock: any SpoolClock,
+        fileSystem: any SpoolFileSystem = LinuxFileSystem(),
+        clock: any SpoolClock = SystemClock(),
         observer: any SpoolObserver
-    ) throws(SpoolError) -> Spool { throw .closed }
+    ) throws(SpoolError) -> Spool {
+        let paths = SpoolPaths(directory: directory)
+        let lock = try prepare(paths, fileSystem)
+        var options = options
+        // Offsets in a segment are kept in 32 bits.
+        options.segmentSize = min(max(options.segmentSize, 4_096), 1 << 30)
+        options.batchSize = min(max(options.batchSize, 4_096), 64 << 20)
+        options.inlineLimit = min(options.inlineLimit, 16 << 20)
+        options.queueIDLease = max(options.queueIDLease, 1)
+        let wall = clock.wallTime()
+        var replay = try Replay(fileSystem, directory: paths.journal)
+        // Ten digits in Postfix's look, and beyond whatever an earlier queue on this host has used.
+        if replay.index.queueIDLimit == 0 { replay.index.queueIDLimit = UInt64(max(wall, 0)) << 8 }
+        // The record of the last lease may be among what cannot be read.
+        if !replay.damages.isEmpty { replay.index.queueIDLimit += 1 << 20 }
+        let engine = SpoolEngine(
+            replay,
+            options: options,
+            fileSystem: fileSystem,
+            paths: paths,
+            wall: wall,
+            monotonic: clock.monotonicTime()
+        )
+        removeLeftovers(replay, paths, fileSystem)
+        for damage in replay.damages { observer.spoolEvent(.damaged(damage)) }
+        if !engine.clockTrust.isTrusted(wall: wall) {
+            observer.spoolEvent(
+                .clockNotTrusted("the clock is behind the newest record in the queue; nothing expires until it has caught up")
+            )
+        }
+        let core = SpoolCore(engine: engine, options: options, fileSystem: fileSystem, clock: clock, observer: observer, paths: paths)
+        return Spool(core: core, lock: lock)
+    }
+
+    private static func prepare(_ paths: SpoolPaths, _ fileSystem: any SpoolFileSystem) throws(SpoolError) -> any Sendable & AnyObject {
+        let taken: (any Sendable & AnyObject)?
+        do throws(FileSystemError) {
+            for path in [paths.directory, paths.journal, paths.contents] { try fileSystem.createDirectory(path) }
+            taken = try fileSystem.lock(paths.lock)
+            try fileSystem.syncDirectory(paths.directory)
+        } catch {
+            throw .fileSystem(error.description)
+        }
+        guard let taken else { throw .alreadyOpen(paths.lock) }
+        return taken
+    }
+
+    /// Removes files that no record speaks of: content of messages that were never accepted, or are finished, and segments that came to
+    /// nothing. Not while anything is unreadable, since the record might be there.
+    private static func removeLeftovers(_ replay: Replay, _ paths: SpoolPaths, _ fileSystem: any SpoolFileSystem) {
+        guard replay.damages.isEmpty else { return }
+        for path in replay.voidFiles { try? fileSystem.unlink(path) }
+        for name in (try? fileSystem.list(paths.contents)) ?? [] {
+            guard let id = QueueID(name), id.description == name, replay.index[id] == nil else { continue }
+            try? fileSystem.unlink(paths.content(id))
+        }
+    }
 
     /// Begins handing due messages to the agent.
-    package func start(agent: any DeliveryAgent) {}
+    package func start(agent: any DeliveryAgent) {
+        core.agent.withLock { $0 = agent }
+        core.engine.withLock { engine in
+            engine.isDelivering = true
+            engine.nextRun = engine.monotonic
+            engine.nextSpaceCheck = engine.monotonic
+        }
+        requestLease(0)
+    }
 
     /// Ends scheduling, flushes what is pending, ends the threads and gives the lock back. Later calls fail with ``SpoolError/closed``. Blocking.
-    package func close() {}
+    package func close() {
+        core.engine.withLock { $0.isDelivering = false }
+        // Content that is being written ends first: its accept still has to get into the box.
+        core.pool.close()
+        let wasClosed = core.inbox.withLock { inbox in
+            defer { inbox.isClosed = true }
+            inbox.isUrgent = true
+            return inbox.isClosed
+        }
+        guard !wasClosed else { return }
+        core.wakeUp.post()
+        let thread = thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        if let thread { thread.join() } else { core.turn(isClosing: true) }
+        lock.withLock { $0 = nil }
+    }
 
     // MARK: Taking mail
 
     /// Fresh queue ids, never given before or again. Does not wait, except when more are asked for than the current lease holds.
-    package func reserveQueueIDs(_ count: Int) throws(SpoolError) -> Range<UInt64> { throw .closed }
+    package func reserveQueueIDs(_ count: Int) throws(SpoolError) -> Range<UInt64> {
+        let count = UInt64(max(count, 1))
+        for attempt in 0..<100 {
+            let (range, isLow) = core.lease.withLock { lease -> (Range<UInt64>?, Bool) in
+                let left = lease.limit - lease.next
+                guard left >= count else { return (nil, true) }
+                let range = lease.next..<lease.next + count
+                lease.next += count
+                return (range, left - count < core.options.queueIDLease / 2)
+            }
+            if isLow { requestLease(count) }
+            if let range { return range }
+            if core.inbox.withLock({ $0.isClosed }) { throw .closed }
+            if core.options.isManual { core.turn() } else if attempt > 0 { Semaphore().wait(seconds: 0.02) }
+        }
+        throw .writeFailed("no queue ids: the journal cannot be written")
+    }
+
+    private func requestLease(_ count: UInt64) {
+        let limit = core.lease.withLock { $0.next + count + core.options.queueIDLease }
+        _ = core.submit { $0.leaseUpTo = max($0.leaseUpTo ?? 0, limit) }
+    }
 
     /// Whether new mail is refused for want of space (`queue_minfree`); looked up at most once a second.
-    package var storageIsShort: Bool { false }
+    package var storageIsShort: Bool { core.storageIsShort.load(ordering: .relaxed) }
 
     /// Puts a message into the queue. Any thread; does not wait.
-    package func accept(_ message: IncomingMessage, receipt: any AcceptReceipt) { receipt.completed(.failure(.closed)) }
+    package func accept(_ message: IncomingMessage, receipt: any AcceptReceipt) {
+        guard message.content.readableBytes <= core.options.inlineLimit else {
+            let writer = beginLarge(message.id)
+            writer.append(message.content) { _ in }
+            return writer.commit(message.envelope, arrival: message.arrival, receipt: receipt)
+        }
+        let record = MessageRecord(newMessage: message.envelope, size: message.content.readableBytes, arrival: message.arrival)
+        let fact = JournalFact.message(message.id, record, isInFile: false)
+        core.accept(
+            PendingAccept(
+                id: message.id,
+                record: fact.encoded(body: message.content),
+                fact: fact,
+                envelope: message.envelope,
+                content: message.content,
+                receipt: receipt
+            )
+        )
+    }
 
     /// Starts a message whose content is longer than ``SpoolOptions/inlineLimit``, or of unknown length.
-    package func beginLarge(_ id: QueueID) -> ContentWriter { ContentWriter(id: id) }
+    package func beginLarge(_ id: QueueID) -> ContentWriter { ContentWriter(id: id, core: core) }
 
     // MARK: DeliveryLedger
 
-    package func reserveQueueID() throws -> QueueID { throw SpoolError.closed }
-    package func record(_ report: DeliveryReport) {}
-
-    // MARK: Administration
-
-    /// Performs the operation; `completion` gets the number of messages it changed, once durable, on a thread of the spool.
-    /// ``SpoolError/unknownQueueID(_:)`` if the one message asked for is not there.
-    package func perform(
-        _ operation: QueueOperation,
-        on selection: QueueSelection,
-        completion: @escaping @Sendable (Result<Int, SpoolError>) -> Void
-    ) { completion(.failure(.closed)) }
-
-    /// Blocking form of ``perform(_:on:completion:)``.
-    package func perform(_ operation: QueueOperation, on selection: QueueSelection) throws(SpoolError) -> Int { throw .closed }
-
-    /// Up to `limit` messages with ids after `id`, in order of id. Reads the disk, so call it on a thread that may wait.
-    package func list(after id: QueueID? = nil, limit: Int = 1_000) throws(SpoolError) -> [QueueListing] { throw .closed }
-
-    /// One message with its content. Reads the disk.
-    package func message(_ id: QueueID) throws(SpoolError) -> (listing: QueueListing, content: any MessageContent) { throw .closed }
-
-    /// Waits for the writer, so call it on a thread that may wait.
-    package func status() throws(SpoolError) -> SpoolStatus { throw .closed }
+    package func reserveQueueID() throws -> QueueID { QueueID(rawValue: try reserveQueueIDs(1).lowerBound) }
+    package func record(_ report: DeliveryReport) { core.record(report) }
 
     // MARK: Manual mode
 
     /// With ``SpoolOptions/isManual``: does what is pending, as one turn of the writer would, and returns whether there was anything.
-    @discardableResult package func turn() -> Bool { false }
+    @discardableResult package func turn() -> Bool { core.turn() }
 }

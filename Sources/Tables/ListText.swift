@@ -1,29 +1,10 @@
+import Settings
+
 /// Splits the value of a list parameter: items are separated by commas and white space, `{ }` keeps an item together.
 package enum ListText {
     /// The items as written; a group keeps its outer braces. nil if braces do not balance.
     package static func items(_ text: some StringProtocol) -> [String]? {
-        var items: [String] = []
-        var current = ""
-        var depth = 0
-        for character in text.unicodeScalars {
-            switch character {
-            case "{": depth += 1
-            case "}":
-                depth -= 1
-                if depth < 0 { return nil }
-            case ",", " ", "\t", "\n", "\r":
-                if depth == 0 {
-                    if !current.isEmpty { items.append(current) }
-                    current = ""
-                    continue
-                }
-            default: break
-            }
-            current.unicodeScalars.append(character)
-        }
-        if depth != 0 { return nil }
-        if !current.isEmpty { items.append(current) }
-        return items
+        ListSyntax.isBalanced(text) ? ListSyntax.elements(text) : nil
     }
 
     /// The text inside `{ ... }`, trimmed; nil if `item` is no group.

@@ -1,5 +1,5 @@
-import Routing
 import SMTPCore
+import Tables
 
 /// `reject_unauth_destination` and `defer_unauth_destination`: the recipient is neither ours nor relayed for.
 struct UnauthDestination: Rule {
@@ -7,11 +7,12 @@ struct UnauthDestination: Rule {
 
     func evaluate(_ run: Evaluation) async -> Verdict {
         guard let recipient = run.facts.recipient else { return .dunno }
-        let resolution = await run.environment.router.resolve(recipient, sender: run.facts.sender)
-        if case .failed(_) = resolution.outcome { return .failure(Replies.temporaryLookupFailure("\(recipient)")) }
-        let isTrusted = !resolution.hasSenderSpecifiedRouting || run.environment.allowsUntrustedRouting
-        if isTrusted, resolution.outcome == .resolved, resolution.addressClass != .default { return .dunno }
-        let code = run.environment.codes.relayDomains - (defers ? 100 : 0)
-        return .reject(Replies.make(code, EnhancedStatusCode(5, 7, 1), "<\(recipient)>: Relay access denied"))
+        switch await run.isAuthorized(recipient) {
+        case .yes: return .dunno
+        case .failed(let reason): return run.resolverFailed(reason, recipient)
+        case .no:
+            let code = run.environment.codes.relayDomains - (defers ? 100 : 0)
+            return .reject(Replies.make(code, EnhancedStatusCode(5, 7, 1), "<\(recipient.internalForm)>: Relay access denied"))
+        }
     }
 }

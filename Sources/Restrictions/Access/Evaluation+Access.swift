@@ -1,0 +1,113 @@
+import SMTPCore
+import Settings
+import Tables
+
+extension Evaluation {
+    /// Concludes from what an access table answered about `subject`.
+    func act(on value: String, from table: String, about subject: AccessSubject) -> Verdict {
+        let codes = environment.codes
+        switch AccessAction(value) {
+        case .ok: return .permit
+        case .dunno: return .dunno
+        case .empty:
+            warning("access table \(table) entry \(subject.name) has empty value")
+            return .permit
+        case .reject(let code, let status, let text):
+            let code = code ?? codes.accessMapReject
+            return .reject(subject.rejection(code, status ?? EnhancedStatusCode(5, 7, 1), text.isEmpty ? "Access denied" : text))
+        case .defer(let status, let text):
+            let reply = subject.rejection(codes.accessMapDefer, status ?? EnhancedStatusCode(4, 7, 1), text.isEmpty ? "Access denied" : text)
+            return .reject(reply)
+        case .deferIfPermit(let status, let text): return .deferIfPermit(deferral(subject, status, text))
+        case .deferIfReject(let status, let text): return .deferIfReject(deferral(subject, status, text))
+        case .info(let text):
+            decision.notices.append(Decision.Notice(verb: "info", text: text))
+            return .acted("INFO \(text)")
+        case .warn(let text):
+            decision.notices.append(Decision.Notice(verb: "warn", text: text))
+            return .acted("WARN \(text)")
+        case .prepend(let header): return prepend(header, from: table)
+        case .hold(let text):
+            guard actionIsPossible("HOLD", from: table) else { return .dunno }
+            if !decision.actions.contains(.hold) { decision.actions.append(.hold) }
+            trigger("hold", subject, text, action: "HOLD")
+            return .acted("HOLD")
+        case .discard(let text):
+            guard actionIsPossible("DISCARD", from: table) else { return .dunno }
+            decision.actions.append(.discard)
+            trigger("discard", subject, text, action: "DISCARD")
+            return .actedAndPermitted("DISCARD")
+        case .notImplemented(let action):
+            // To go on would deliver what was to be filtered or redirected.
+            warning("access table \(table): action \(action) is not implemented")
+            return .failure(Replies.serverConfiguration)
+        case .restrictions(let text): return nested(text, from: table)
+        }
+    }
+
+    /// The conclusion when the table could not answer: a rejection like any other, which `warn_if_reject` softens.
+    func lookupFailed(_ reason: String, _ key: String, in table: String, about subject: AccessSubject) -> Verdict {
+        warning("\(table) lookup error for \"\(key)\"\(reason.isEmpty ? "" : ": \(reason)")")
+        return .reject(subject.rejection(451, EnhancedStatusCode(4, 3, 5), "Server configuration error"))
+    }
+
+    /// A log line of its own, `warning: TEXT`.
+    func warning(_ text: String) { decision.notices.append(Decision.Notice(verb: "warning", text: text)) }
+
+    private func deferral(_ subject: AccessSubject, _ status: EnhancedStatusCode?, _ text: String) -> Reply {
+        subject.rejection(
+            environment.codes.accessMapDefer,
+            status ?? EnhancedStatusCode(4, 7, 1),
+            text.isEmpty ? "Service unavailable" : text
+        )
+    }
+
+    private func trigger(_ verb: String, _ subject: AccessSubject, _ text: String, action: String) {
+        let what = text.isEmpty ? "\(subject.replyClass) triggers \(action) action" : text
+        decision.notices.append(Decision.Notice(verb: verb, text: "<\(subject.name)>: \(what)"))
+    }
+
+    private func prepend(_ header: String, from table: String) -> Verdict {
+        guard stage != .endOfData, actionIsPossible("PREPEND", from: table) else {
+            if stage == .endOfData { warning("access table \(table): action PREPEND must be used before \(stage.rawValue)") }
+            return .dunno
+        }
+        guard HeaderSyntax.isHeaderLine(header) else {
+            warning("access table \(table): PREPEND action requires header: text, not \"\(header)\"")
+            return .dunno
+        }
+        decision.actions.append(.prepend(header))
+        decision.notices.append(Decision.Notice(verb: "prepend", text: header))
+        return .acted("PREPEND \(header)")
+    }
+
+    /// Actions on a message need a message: not in ETRN, and not before MAIL when `smtpd_delay_reject` is off.
+    private func actionIsPossible(_ action: String, from table: String) -> Bool {
+        let isPossible = stage != .etrn && stage != .connect && stage != .helo
+        if !isPossible { warning("access table \(table): with \(stage.rawValue) specified, action \(action) is always skipped") }
+        return isPossible
+    }
+
+    private func nested(_ text: String, from table: String) -> Verdict {
+        let items = ListText.items(text) ?? []
+        if items.contains(where: { ListText.isTable($0) }) {
+            warning("access table \(table) has entry with lookup table: \(text)")
+            warning("do not specify lookup tables inside SMTPD access maps")
+            warning("define a restriction class and specify its name instead.")
+            return .failure(Replies.serverConfiguration)
+        }
+        var builder = ListBuilder(context: environment.nestedRules)
+        let list = builder.build(name: table, kind: kind, items: items, location: nil)
+        for diagnostic in builder.diagnostics { warning(diagnostic.message) }
+        if builder.diagnostics.contains(where: { $0.severity == .error }) { return .failure(Replies.serverConfiguration) }
+        return .evaluate(list)
+    }
+}
+
+enum HeaderSyntax {
+    /// `Name: text`, the name of printable ASCII (RFC 5322 section 3.6.8), no control characters in the text.
+    static func isHeaderLine(_ line: String) -> Bool {
+        guard let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")), colon > line.utf8.startIndex else { return false }
+        return line.utf8[..<colon].allSatisfy { (0x21...0x7E).contains($0) } && line.utf8[colon...].allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 9 }
+    }
+}

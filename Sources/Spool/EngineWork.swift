@@ -1,0 +1,54 @@
+import DequeModule
+import NIOCore
+import SMTPCore
+
+/// A message handed in and not yet written.
+struct PendingAccept: Sendable {
+    var id: QueueID
+    var record: EncodedRecord
+    var fact: JournalFact
+    var envelope: Envelope
+    /// nil when the content is in a file.
+    var content: ByteBuffer?
+    var receipt: any AcceptReceipt
+}
+
+/// An attempt's result, not yet written.
+struct PendingReport: Sendable {
+    var id: QueueID
+    var record: EncodedRecord
+    var fact: JournalFact
+    /// The bounce's content, for memory.
+    var bounce: GeneratedMessage?
+}
+
+struct PendingCommand: Sendable {
+    var operation: QueueOperation
+    var selection: QueueSelection
+    var completion: @Sendable (Result<Int, SpoolError>) -> Void
+}
+
+/// What one turn of the writer takes up.
+struct EngineWork: Sendable {
+    var accepts: [PendingAccept] = []
+    var reports: [PendingReport] = []
+    var commands: [PendingCommand] = []
+    /// Messages that could not be read for delivery.
+    var failedLoads: [(id: QueueID, error: SpoolError)] = []
+    /// Ids below this are needed.
+    var leaseUpTo: UInt64?
+    /// The last turn: note that the end was clean, if it was.
+    var isClosing = false
+}
+
+/// What a turn wants done once it is over; done outside the engine, in this order.
+enum EngineEffect: Sendable {
+    case complete(any AcceptReceipt, Result<Void, SpoolError>)
+    case finish(@Sendable (Result<Int, SpoolError>) -> Void, Result<Int, SpoolError>)
+    case deliver(DeliveryJob)
+    /// Read it on a thread that may wait, then deliver.
+    case load(StoredMessage, isExpired: Bool)
+    case removeContent(QueueID)
+    case leased(UInt64)
+    case event(SpoolEvent)
+}

@@ -1,0 +1,93 @@
+import NIOCore
+import SMTPCore
+
+// Who is due, who is in delivery.
+
+extension SpoolEngine {
+    /// Finds a message its place: in the line if it is due, else an appointment.
+    mutating func enqueue(_ id: QueueID) {
+        guard let entry = index[id], !entry.isActive, !entry.isHeld, !entry.isUnreadable, !entry.isReady else { return }
+        let delay = backOff.delay(until: entry.nextAttempt, now: wall)
+        guard delay > 0 else { return makeReady(id) }
+        let deadline = monotonic + delay
+        index.update(id) { $0.deadline = deadline }
+        schedule.add(id, at: deadline)
+    }
+
+    mutating func makeReady(_ id: QueueID) {
+        guard let entry = index[id], !entry.isActive, !entry.isHeld, !entry.isUnreadable, !entry.isReady else { return }
+        index.update(id) {
+            $0.isReady = true
+            $0.deadline = 0
+        }
+        schedule.appendReady(id)
+    }
+
+    /// Every `queue_run_delay`: deferred messages whose time has come get in line.
+    mutating func runQueue() {
+        guard isDelivering, monotonic >= nextRun else { return }
+        nextRun = monotonic + max(options.queueRunDelay, 1)
+        while let due = schedule.popDue(monotonic) {
+            // An appointment that no longer stands has another time, or none.
+            if index[due.id]?.deadline == due.deadline { makeReady(due.id) }
+        }
+    }
+
+    /// Hands messages out while there is room among the active.
+    mutating func activate() {
+        guard isDelivering else { return }
+        while activeCount < options.messageActiveLimit, let id = schedule.popReady() {
+            guard let entry = index[id], entry.isReady else { continue }
+            index.update(id) { $0.isReady = false }
+            guard !entry.isHeld, !entry.isActive, !entry.isUnreadable else { continue }
+            deliver(id, entry)
+        }
+    }
+
+    private mutating func deliver(_ id: QueueID, _ entry: QueueEntry) {
+        guard let stored = stored(id) else { return giveUpReading(id, .damaged("\(id): its journal segment is missing")) }
+        index.update(id) { $0.isActive = true }
+        activeCount += 1
+        let isExpired = isExpired(entry)
+        guard let message = warm[id] else { return effects.append(.load(stored, isExpired: isExpired)) }
+        effects.append(
+            .deliver(
+                DeliveryJob(
+                    id: id,
+                    envelope: message.envelope,
+                    content: MemoryContent(bytes: message.content),
+                    arrival: entry.arrival,
+                    attempts: Int(entry.attempts),
+                    isExpired: isExpired,
+                    mayBeDuplicate: entry.isSuspect
+                )
+            )
+        )
+    }
+
+    private func isExpired(_ entry: QueueEntry) -> Bool {
+        let lifetime = entry.senderIsNull ? options.bounceQueueLifetime : options.maximalQueueLifetime
+        return wall - entry.arrival >= lifetime && clockTrust.isTrusted(wall: wall)
+    }
+
+    /// A message that cannot be read is neither delivered nor removed: it stays, and so does everything on the disk.
+    mutating func giveUpReading(_ id: QueueID, _ error: SpoolError) {
+        if removedInDelivery.removeValue(forKey: id) != nil {
+            activeCount -= 1
+            return
+        }
+        guard let entry = index[id] else { return }
+        if entry.isActive { activeCount -= 1 }
+        index.update(id) {
+            $0.isActive = false
+            $0.isUnreadable = true
+        }
+        noteDamage(error.description)
+    }
+
+    mutating func noteDamage(_ text: String) {
+        guard !damages.contains(text) else { return }
+        damages.append(text)
+        effects.append(.event(.damaged(text)))
+    }
+}

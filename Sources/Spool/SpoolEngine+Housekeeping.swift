@@ -1,0 +1,74 @@
+import DequeModule
+import SMTPCore
+
+// Space: the reserve, and old segments.
+
+extension SpoolEngine {
+    /// Whether records and content may be deleted at all.
+    var mayDelete: Bool { damages.isEmpty && !deletionStopped }
+
+    /// Looks at the free space, at most once a second, and refills the reserve when there is room again.
+    mutating func checkSpace() {
+        guard monotonic >= nextSpaceCheck else { return }
+        nextSpaceCheck = monotonic + 1
+        guard let free = try? fileSystem.freeSpace(paths.directory) else { return }
+        if isDelivering, options.reserveSize > 0, !hasReserve, free / 2 >= UInt64(options.reserveSize) { makeReserve() }
+        let needsReserve = isDelivering && options.reserveSize > 0
+        storageIsShort = free < options.queueMinFree || needsReserve && !hasReserve
+    }
+
+    private mutating func makeReserve() {
+        do throws(FileSystemError) {
+            try? fileSystem.unlink(paths.reserve)
+            let file = try fileSystem.create(paths.reserve)
+            try file.allocate(options.reserveSize)
+            hasReserve = true
+        } catch {
+            try? fileSystem.unlink(paths.reserve)
+            effects.append(.event(.housekeepingFailed(error.description)))
+        }
+    }
+
+    /// Gives the reserve to the journal: from now on only outcomes are written, until there is space again.
+    mutating func releaseReserve() {
+        storageIsShort = true
+        nextSpaceCheck = monotonic + 1
+        hasReserve = false
+        try? fileSystem.unlink(paths.reserve)
+    }
+
+    /// Old segments without a live message go, oldest first: a record must not outlive the one that cancels it.
+    mutating func removeOldSegments() {
+        while mayDelete, journal.segments.count > 1, let oldest = journal.segments.first, index.live[oldest.number] == nil {
+            do throws(FileSystemError) {
+                try journal.removeOldest()
+            } catch {
+                deletionStopped = true
+                effects.append(.event(.housekeepingFailed(error.description)))
+            }
+        }
+    }
+
+    /// Copies a few live messages of the oldest segment forward when the journal is mostly dead weight.
+    mutating func planCopies(_ batch: inout Batch) {
+        guard mayDelete, stoppedUntil == nil, journal.segments.count > 1, let oldest = journal.segments.first else { return }
+        if copySegment != oldest.number {
+            copyQueue = []
+            guard journal.bytes > 2 * index.liveBytes + 2 * options.segmentSize else { return }
+            copySegment = oldest.number
+            copyQueue.append(contentsOf: index.entries.lazy.filter { $0.value.base.segment == oldest.number }.map(\.key).sorted())
+        }
+        var bytes = 0
+        while bytes < 1 << 20, let id = copyQueue.popFirst() {
+            guard let entry = index[id], entry.base.segment == oldest.number, let stored = stored(id) else { continue }
+            do throws(SpoolError) {
+                let (record, fact) = try stored.copiedForward()
+                batch.add(record, fact, .copy)
+                bytes += record.length
+            } catch {
+                if entry.isActive { noteDamage(error.description) } else { giveUpReading(id, error) }
+                return
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+import DequeModule
+import NIOCore
+import SMTPCore
+
+// What goes into the next batch, and in which order: copies before anything that may change the message they copy.
+
+extension SpoolEngine {
+    /// The records of one flush, with what each of them is for.
+    struct Batch {
+        enum Origin {
+            case copy
+            case report(PendingReport)
+            case bulk
+            case lease
+            case accept(PendingAccept)
+            case end
+        }
+
+        struct Item {
+            var record: EncodedRecord
+            var fact: JournalFact
+            var origin: Origin
+        }
+
+        var items: [Item] = []
+
+        mutating func add(_ record: EncodedRecord, _ fact: JournalFact, _ origin: Origin) {
+            items.append(Item(record: record, fact: fact, origin: origin))
+        }
+    }
+
+    /// Records of one bulk operation in one batch.
+    private static var bulkPiece: Int { 5_000 }
+
+    func planReports(_ batch: inout Batch, _ reports: [PendingReport]) {
+        for report in reports { batch.add(report.record, report.fact, .report(report)) }
+    }
+
+    /// Checks a command and takes it up; one without records to write is done at once.
+    mutating func begin(_ command: PendingCommand) {
+        let ids: [QueueID]
+        switch command.selection {
+        case .message(let id):
+            guard index[id] != nil else { return effects.append(.finish(command.completion, .failure(.unknownQueueID(id)))) }
+            ids = [id]
+        case .all:
+            ids = index.entries.keys.sorted()
+        }
+        let concerned = ids.filter { id in index[id].map { command.operation.concerns($0) } ?? false }
+        guard command.operation != .flush else {
+            for id in concerned { makeReady(id) }
+            return effects.append(.finish(command.completion, .success(concerned.count)))
+        }
+        bulk.append(BulkWork(operation: command.operation, ids: concerned[...], completion: command.completion))
+    }
+
+    /// Plans one piece of the oldest operation. Messages that have gone in the meantime are passed over.
+    mutating func planBulk(_ batch: inout Batch) {
+        while let work = bulk.first {
+            let present = work.ids.prefix(Self.bulkPiece).filter { index[$0] != nil }
+            for id in present {
+                let fact: JournalFact =
+                    switch work.operation {
+                    case .hold: .hold(id)
+                    case .release, .requeue, .flush: .release(id)
+                    case .delete: .remove(id)
+                    }
+                batch.add(fact.encoded(), fact, .bulk)
+            }
+            if !present.isEmpty { return }
+            endBulkPiece(.success(()), changed: 0)
+        }
+    }
+
+    /// The piece that was planned is durable, or has failed.
+    mutating func endBulkPiece(_ result: Result<Void, SpoolError>, changed: Int) {
+        guard var work = bulk.popFirst() else { return }
+        let piece = work.ids.prefix(Self.bulkPiece)
+        if case .failure(let error) = result { return effects.append(.finish(work.completion, .failure(error))) }
+        if work.operation == .requeue {
+            for id in piece {
+                index.update(id) { $0.nextAttempt = wall }
+                enqueue(id)
+            }
+        }
+        work.changed += changed
+        work.ids = work.ids.dropFirst(piece.count)
+        if work.ids.isEmpty { effects.append(.finish(work.completion, .success(work.changed))) } else { bulk.prepend(work) }
+    }
+
+    mutating func planLease(_ batch: inout Batch, upTo limit: UInt64?) {
+        guard let limit, limit > index.queueIDLimit else {
+            if limit != nil { effects.append(.leased(index.queueIDLimit)) }
+            return
+        }
+        let fact = JournalFact.queueIDLimit(limit)
+        batch.add(fact.encoded(), fact, .lease)
+    }
+
+    mutating func planAccepts(_ batch: inout Batch, _ accepts: [PendingAccept]) {
+        guard !accepts.isEmpty else { return }
+        if storageIsShort { return refuse(accepts, .insufficientStorage, isVoid: true) }
+        var accepts = accepts
+        if accepts.contains(where: { $0.content == nil }) {
+            do throws(FileSystemError) {
+                // The content files themselves have been flushed; their names must be durable before a record speaks of them.
+                try fileSystem.syncDirectory(paths.contents)
+            } catch {
+                refuse(accepts.filter { $0.content == nil }, .writeFailed(error.description), isVoid: true)
+                accepts.removeAll { $0.content == nil }
+            }
+        }
+        for accept in accepts { batch.add(accept.record, accept.fact, .accept(accept)) }
+    }
+
+    /// - Parameter isVoid: that no record of these messages can come back; only then may their content go.
+    mutating func refuse(_ accepts: [PendingAccept], _ error: SpoolError, isVoid: Bool) {
+        for accept in accepts {
+            effects.append(.complete(accept.receipt, .failure(error)))
+            if isVoid, accept.content == nil { effects.append(.removeContent(accept.id)) }
+        }
+    }
+
+    func planEnd(_ batch: inout Batch) {
+        // Looking at a queue must not change it, so nothing is written if nothing has been.
+        guard journal.isOpen || !batch.items.isEmpty, !(index.endedCleanly && batch.items.isEmpty) else { return }
+        guard activeCount == 0, removedInDelivery.isEmpty, !index.entries.values.contains(where: \.isSuspect) else { return }
+        batch.add(JournalFact.cleanEnd.encoded(), .cleanEnd, .end)
+    }
+}
+
+extension QueueOperation {
+    /// Whether a message would be changed by it.
+    func concerns(_ entry: QueueEntry) -> Bool {
+        switch self {
+        case .hold: !entry.isHeld
+        case .release: entry.isHeld || entry.isUnreadable
+        case .requeue, .delete: true
+        case .flush: !entry.isHeld && !entry.isActive && !entry.isUnreadable
+        }
+    }
+}

@@ -1,0 +1,158 @@
+import DequeModule
+import NIOCore
+import SMTPCore
+
+/// The queue without threads: takes work, writes it, and says what follows. One turn is one write and one flush, unless something fails.
+struct SpoolEngine: Sendable {
+    let options: SpoolOptions
+    let fileSystem: any SpoolFileSystem
+    let paths: SpoolPaths
+    let backOff: BackOff
+    var journal: Journal
+    var index: QueueIndex
+    var schedule = Schedule()
+    var clockTrust: ClockTrust
+    var damages: [String]
+    /// A removal may not be durable, so no other one may follow it.
+    var deletionStopped = false
+
+    /// New messages in memory, until their first report.
+    var warm: [QueueID: (envelope: Envelope, content: ByteBuffer)] = [:]
+    var warmBytes = 0
+    var activeCount = 0
+    /// Removed by the administrator while in delivery: the report is still to come, and content must stay until then.
+    var removedInDelivery: [QueueID: QueueEntry] = [:]
+    /// Reports whose write failed; they go into the next segment.
+    var carriedReports: [PendingReport] = []
+    var bulk: Deque<BulkWork> = []
+    /// Messages of the oldest segment still to be copied forward.
+    var copyQueue: Deque<QueueID> = []
+    var copySegment: UInt64 = 0
+
+    var isDelivering = false
+    var nextRun: Double = 0
+    /// Set while nothing can be written.
+    var stoppedUntil: Double?
+    var storageIsShort = false
+    var nextSpaceCheck: Double = -1
+    var hasReserve = false
+    var accepted = 0
+
+    var wall: Double
+    var monotonic: Double
+    var effects: [EngineEffect] = []
+
+    /// An administrator's operation on many messages, done in pieces so that mail is accepted in between.
+    struct BulkWork: Sendable {
+        var operation: QueueOperation
+        var ids: ArraySlice<QueueID>
+        var changed = 0
+        var completion: @Sendable (Result<Int, SpoolError>) -> Void
+    }
+
+    init(_ replay: Replay, options: SpoolOptions, fileSystem: any SpoolFileSystem, paths: SpoolPaths, wall: Double, monotonic: Double) {
+        self.options = options
+        self.fileSystem = fileSystem
+        self.paths = paths
+        self.wall = wall
+        self.monotonic = monotonic
+        backOff = BackOff(options)
+        journal = Journal(
+            fileSystem: fileSystem,
+            directory: paths.journal,
+            segments: replay.segments,
+            nextNumber: replay.nextNumber,
+            nextBatch: replay.nextBatch,
+            lastChecksum: replay.lastChecksum
+        )
+        index = replay.index
+        damages = replay.damages
+        clockTrust = ClockTrust(wall: wall, monotonic: monotonic, newest: replay.newestTime)
+        nextRun = monotonic
+        for (id, entry) in index.entries {
+            if !index.endedCleanly, !entry.isHeld, entry.nextAttempt <= wall { index.update(id) { $0.isSuspect = true } }
+        }
+        for id in index.entries.keys.sorted() { enqueue(id) }
+    }
+
+    /// One turn at the given times. The effects are to be carried out in order, outside.
+    mutating func turn(_ work: EngineWork, wall: Double, monotonic: Double) -> [EngineEffect] {
+        self.wall = wall
+        self.monotonic = monotonic
+        if clockTrust.note(wall: wall, monotonic: monotonic) {
+            effects.append(.event(.clockNotTrusted("the clock has been set; nothing in the queue expires before a restart")))
+        }
+        checkSpace()
+        for failure in work.failedLoads { giveUpReading(failure.id, failure.error) }
+        for command in work.commands { begin(command) }
+        var batch = Batch()
+        planCopies(&batch)
+        planReports(&batch, carriedReports + work.reports)
+        carriedReports = []
+        planBulk(&batch)
+        planLease(&batch, upTo: work.leaseUpTo)
+        planAccepts(&batch, work.accepts)
+        if work.isClosing { planEnd(&batch) }
+        if !batch.items.isEmpty { commit(batch) }
+        removeOldSegments()
+        runQueue()
+        activate()
+        defer { effects = [] }
+        return effects
+    }
+
+    /// When the next turn is due even if nobody asks for one, in monotonic time; nil for at once.
+    var nextTurn: Double? {
+        if !bulk.isEmpty || !carriedReports.isEmpty && stoppedUntil == nil || !copyQueue.isEmpty && stoppedUntil == nil { return nil }
+        var next = monotonic + (storageIsShort ? 1 : 30)
+        if isDelivering { next = min(next, nextRun) }
+        if let stoppedUntil { next = min(next, stoppedUntil) }
+        return next
+    }
+
+    var status: SpoolStatus {
+        var status = SpoolStatus()
+        for entry in index.entries.values {
+            if entry.isHeld || entry.isUnreadable {
+                status.held += 1
+            } else if entry.isActive {
+                status.active += 1
+            } else if entry.isReady {
+                status.ready += 1
+            } else {
+                status.deferred += 1
+            }
+        }
+        status.journalBytes = journal.bytes
+        status.segments = journal.segments.count
+        status.isAccepting = stoppedUntil == nil && !storageIsShort
+        status.clockIsTrusted = clockTrust.isTrusted(wall: wall)
+        status.damages = damages
+        status.flushes = journal.flushes
+        status.accepted = accepted
+        return status
+    }
+
+    /// Where a message is on the disk; nil if it is not in the queue.
+    func stored(_ id: QueueID) -> StoredMessage? {
+        guard let entry = index[id], let base = journal.segment(entry.base.segment) else { return nil }
+        return StoredMessage(
+            id: id,
+            entry: entry,
+            baseFile: base.file,
+            outcomeFile: entry.outcome.flatMap { journal.segment($0.segment)?.file },
+            contentPath: paths.content(id),
+            fileSystem: fileSystem
+        )
+    }
+}
+
+/// The directories of a queue.
+struct SpoolPaths: Sendable {
+    let directory: String
+    var journal: String { directory + "/journal" }
+    var contents: String { directory + "/content" }
+    var lock: String { journal + "/LOCK" }
+    var reserve: String { journal + "/RESERVE" }
+    func content(_ id: QueueID) -> String { "\(contents)/\(id)" }
+}
