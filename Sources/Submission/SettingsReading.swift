@@ -3,15 +3,8 @@ import Settings
 import Tables
 
 extension ServiceSettings {
-    /// A time parameter.
-    func timeAmount(_ name: String) -> TimeAmount {
-        let text = text(name)
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        let unit = text.dropFirst(digits.count)
-        let factors: [Substring: Int64] = ["": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800]
-        guard let value = Int64(digits), let factor = factors[unit] else { preconditionFailure("parameter \(name) is not a time") }
-        return .seconds(value * factor)
-    }
+    /// A time parameter, as timers take it.
+    func timeAmount(_ name: String) -> TimeAmount { TimeAmount(duration(name)) }
 }
 
 extension NetworkList {
