@@ -1,6 +1,134 @@
+import Cleanup
+import NIOCore
+import SMTPCore
 package import Settings
+package import Tables
 
-/// Every parameter a session reads, parsed once when the service is set up.
+/// Every parameter a session reads, parsed once when the service is set up. Names are those of main.cf without the `smtpd_` prefix.
 package struct SessionPolicy: Sendable {
-    package init(_ settings: ServiceSettings) throws(ServiceProblems) {}
+    package let serviceName: String
+    let syslogTag: String
+    let host: String
+    let mailName: String
+    let banner: String
+    let timeout: TimeAmount
+    let limits: SessionLimits
+    let tls: SessionTLSPolicy
+    let sasl: SessionSASLPolicy
+    let pipelining: PipeliningPolicy
+    let bareNewline: BareNewlinePolicy
+    let heloRequired: Bool
+    let peerNameLookup: Bool
+    let clientPortLogging: Bool
+    let delayReject: Bool
+    let delayOpenUntilValidRecipient: Bool
+    let strictEnvelopes: Bool
+    let disableVRFY: Bool
+    let softBounce: Bool
+    /// `smtputf8_enable`: command lines must be UTF-8. The SMTPUTF8 extension itself is not offered yet.
+    let checksUTF8: Bool
+    let discardedKeywords: Set<String>
+    let noopCommands: WordList
+    let forbiddenCommands: WordList
+    let content: ContentPolicy
+
+    package init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
+        serviceName = settings.serviceName
+        syslogTag = settings.text("syslog_name") + "/smtpd"
+        host = settings.text("myhostname")
+        mailName = settings.text("mail_name")
+        banner = settings.text("smtpd_banner")
+        timeout = settings.timeAmount("smtpd_timeout")
+        limits = try SessionLimits(settings, tables: tables)
+        tls = try SessionTLSPolicy(settings)
+        sasl = try SessionSASLPolicy(settings, tables: tables)
+        pipelining = PipeliningPolicy(isForbidden: settings.bool("smtpd_forbid_unauth_pipelining"))
+        bareNewline = try BareNewlinePolicy(settings, tables: tables)
+        heloRequired = settings.bool("smtpd_helo_required")
+        peerNameLookup = settings.bool("smtpd_peername_lookup")
+        clientPortLogging = settings.bool("smtpd_client_port_logging")
+        delayReject = settings.bool("smtpd_delay_reject")
+        delayOpenUntilValidRecipient = settings.bool("smtpd_delay_open_until_valid_rcpt")
+        strictEnvelopes = settings.bool("strict_rfc821_envelopes")
+        disableVRFY = settings.bool("disable_vrfy_command")
+        softBounce = settings.bool("soft_bounce")
+        checksUTF8 = settings.bool("smtputf8_enable")
+        discardedKeywords = Set((ListText.items(settings.text("smtpd_discard_ehlo_keywords")) ?? []).map { $0.lowercased() })
+        noopCommands = try WordList(settings, "smtpd_noop_commands", tables: tables)
+        forbiddenCommands = try WordList(settings, "smtpd_forbidden_commands", tables: tables)
+        content = try ContentPolicy(settings, tables: tables, ownAddresses: ownAddresses)
+    }
+}
+
+/// `smtpd_forbid_unauth_pipelining`.
+struct PipeliningPolicy: Sendable {
+    var isForbidden: Bool
+}
+
+/// Numbers that bound a session.
+struct SessionLimits: Sendable {
+    let softErrors: Int
+    let hardErrors: Int
+    let errorSleep: TimeAmount
+    let junkCommands: Int
+    let recipients: Int
+    let recipientOvershoot: Int
+    let lineLength: Int
+    let messageSize: Int
+    let connectionCount: Int
+    let connectionRate: Int
+    let messageRate: Int
+    let recipientRate: Int
+    let authRate: Int
+    let newTLSSessionRate: Int
+    let rateTimeUnit: TimeAmount
+    /// `smtpd_client_event_limit_exceptions`.
+    let exceptions: NetworkList
+
+    init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
+        softErrors = settings.integer("smtpd_soft_error_limit")
+        hardErrors = settings.integer("smtpd_hard_error_limit")
+        errorSleep = settings.timeAmount("smtpd_error_sleep_time")
+        junkCommands = settings.integer("smtpd_junk_command_limit")
+        recipients = settings.integer("smtpd_recipient_limit")
+        recipientOvershoot = settings.integer("smtpd_recipient_overshoot_limit")
+        lineLength = settings.integer("line_length_limit")
+        messageSize = settings.integer("message_size_limit")
+        connectionCount = settings.integer("smtpd_client_connection_count_limit")
+        connectionRate = settings.integer("smtpd_client_connection_rate_limit")
+        messageRate = settings.integer("smtpd_client_message_rate_limit")
+        recipientRate = settings.integer("smtpd_client_recipient_rate_limit")
+        authRate = settings.integer("smtpd_client_auth_rate_limit")
+        newTLSSessionRate = settings.integer("smtpd_client_new_tls_session_rate_limit")
+        rateTimeUnit = settings.timeAmount("anvil_rate_time_unit")
+        exceptions = try NetworkList(settings, "smtpd_client_event_limit_exceptions", tables: tables)
+    }
+}
+
+/// `smtpd_forbid_bare_newline` and its exclusions.
+struct BareNewlinePolicy: Sendable {
+    enum Mode: Sendable {
+        case allow, normalize, note, reject
+    }
+
+    let mode: Mode
+    let exclusions: NetworkList
+    let rejectCode: Int
+
+    init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
+        let text = settings.text("smtpd_forbid_bare_newline").lowercased()
+        switch text {
+        case "no": mode = .allow
+        case "yes", "normalize": mode = .normalize
+        case "note": mode = .note
+        case "reject": mode = .reject
+        default:
+            throw ConfigurationError(
+                "smtpd_forbid_bare_newline: \"\(text)\" is none of no, yes, normalize, note, reject",
+                at: settings.location(of: "smtpd_forbid_bare_newline")
+            )
+        }
+        exclusions = try NetworkList(settings, "smtpd_forbid_bare_newline_exclusions", tables: tables)
+        rejectCode = settings.integer("smtpd_forbid_bare_newline_reject_code")
+    }
 }

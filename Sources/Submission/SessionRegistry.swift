@@ -1,11 +1,52 @@
+import NIOCore
+import Synchronization
+
 /// The sessions of this process: who they are for the log, and how they end when the process stops.
 package final class SessionRegistry: Sendable {
-    package init() {}
+    private struct State {
+        var sessions: [Int: NIOLoopBound<SessionFeeder>] = [:]
+        var nextNumber: Int
+        var isShuttingDown = false
+    }
+
+    private let state: Mutex<State>
+
+    /// Numbers stay below the kernel's largest process id, for readers of the log that take them for one.
+    private static let largestNumber = 4_194_303
+
+    /// - Parameter firstNumber: where the numbering of sessions starts; another one for each generation keeps them apart in the log.
+    package init(firstNumber: Int = Int.random(in: 1...4_194_303)) {
+        state = Mutex(State(nextNumber: firstNumber))
+    }
 
     /// Sessions alive now.
-    package var count: Int { 0 }
+    package var count: Int { state.withLock { $0.sessions.count } }
 
     /// No further command is taken: idle sessions get `421 4.3.2` at once, the others after the command (or message) they are in.
     /// Sessions started afterwards are turned away the same way. Ends by itself when ``count`` reaches zero.
-    package func shutDown() {}
+    package func shutDown() {
+        let sessions = state.withLock { state in
+            state.isShuttingDown = true
+            return Array(state.sessions.values)
+        }
+        for session in sessions { session.eventLoop.execute { session.value.requestShutdown() } }
+    }
+
+    /// Enters a session; its number takes a process id's place in the log, distinct among the sessions that are alive.
+    func add(_ feeder: SessionFeeder, on loop: any EventLoop) -> Int {
+        let bound = NIOLoopBound(feeder, eventLoop: loop)
+        let (number, isShuttingDown) = state.withLock { state in
+            repeat {
+                state.nextNumber = state.nextNumber >= Self.largestNumber ? 1 : state.nextNumber + 1
+            } while state.sessions[state.nextNumber] != nil
+            state.sessions[state.nextNumber] = bound
+            return (state.nextNumber, state.isShuttingDown)
+        }
+        if isShuttingDown { feeder.requestShutdown() }
+        return number
+    }
+
+    func remove(_ number: Int) {
+        _ = state.withLock { $0.sessions.removeValue(forKey: number) }
+    }
 }

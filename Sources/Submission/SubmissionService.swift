@@ -1,18 +1,24 @@
 package import Authentication
 package import MailLog
 package import Resolver
+package import Restrictions
+package import Routing
 package import Settings
+package import TLS
+package import Tables
 
 /// One smtpd service of master.cf, ready to serve: its parameters parsed once, and the rooms its sessions ask. Immutable and shared by all
 /// loops; sessions are started with ``startSession(on:service:executor:handOff:)``.
 package final class SubmissionService: Sendable {
     package let policy: SessionPolicy
-    let tls: (any ServerTLS)?
+    let tls: TLSContext?
     let authenticator: (any Authenticator)?
-    let rules: any SessionRules
-    let router: any EnvelopeRouter
+    let rules: RestrictionEvaluator
+    let router: AddressRouter
     let names: any NameService
     let logSink: any LogSink
+    /// The tag of lines that Postfix's cleanup(8) would write, which does not see a service's `-o syslog_name`.
+    let cleanupTag: String
     /// Sessions of this process, for a graceful stop; shared by all its services.
     package let registry: SessionRegistry
     /// Connection counts and rates per client, shared by all services of the process (anvil(8)).
@@ -21,33 +27,32 @@ package final class SubmissionService: Sendable {
     /// - Parameters:
     ///   - tls: nil when TLS is off, or when its certificates could not be loaded (STARTTLS then answers 454).
     ///   - authenticator: nil when `smtpd_sasl_auth_enable = no`.
-    /// - Throws: ``ServiceProblems`` with every parameter that cannot be honoured.
+    ///   - ownAddresses: what `inet_interfaces` and `proxy_interfaces` stand for (`permit_inet_interfaces`).
+    ///   - cleanupTag: `$syslog_name/cleanup` without the service's overrides.
+    /// - Throws: every parameter that cannot be honoured.
     package init(
         settings: ServiceSettings,
-        tls: (any ServerTLS)?,
+        tables: TableRegistry,
+        ownAddresses: OwnAddresses,
+        tls: TLSContext?,
         authenticator: (any Authenticator)?,
-        rules: any SessionRules,
-        router: any EnvelopeRouter,
+        rules: RestrictionEvaluator,
+        router: AddressRouter,
         names: any NameService,
         logSink: any LogSink,
+        cleanupTag: String = "postfix/cleanup",
         registry: SessionRegistry,
         limits: ClientLimits
-    ) throws(ServiceProblems) {
-        self.policy = try SessionPolicy(settings)
+    ) throws(ConfigurationError) {
+        self.policy = try SessionPolicy(settings, tables: tables, ownAddresses: ownAddresses)
         self.tls = tls
         self.authenticator = authenticator
         self.rules = rules
         self.router = router
         self.names = names
         self.logSink = logSink
+        self.cleanupTag = cleanupTag
         self.registry = registry
         self.limits = limits
     }
-}
-
-/// Why a service cannot be served as configured; each finding says where.
-package struct ServiceProblems: Error, Sendable, Hashable {
-    package let diagnostics: [Diagnostic]
-
-    package init(_ diagnostics: [Diagnostic]) { self.diagnostics = diagnostics }
 }

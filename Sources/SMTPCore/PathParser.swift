@@ -1,0 +1,195 @@
+/// Reads the path of MAIL and RCPT (RFC 5321 section 4.1.1.2) as tolerantly as smtpd(8): brackets are optional, a source route is dropped,
+/// RFC 822 comments and phrases are skipped. The result is in internal form, unquoted.
+package enum PathParser {
+    package enum Result: Sendable, Hashable {
+        /// `<>` gives ``Address/null``.
+        case address(Address)
+        /// An address with bytes above 127 that are to be refused or handled by the caller (RFC 6531).
+        case nonASCII(Address)
+        case illegal
+    }
+
+    /// - Parameters:
+    ///   - path: the token after `FROM:` or `TO:`.
+    ///   - strict: `strict_rfc821_envelopes`: brackets are required; comments, phrases and anything after the bracket are not allowed.
+    package static func parse(_ path: ArraySlice<UInt8>, strict: Bool = false) -> Result {
+        if let address = plain(path) { return .address(address) }
+        if strict, path.first != UInt8(ascii: "<") { return .illegal }
+        guard let lexemes = lex(path, allowComments: !strict), let body = bracketed(lexemes, strict: strict),
+            let spec = withoutRoute(body), let address = mailbox(spec)
+        else { return .illegal }
+        return path.contains { $0 >= 0x80 } ? .nonASCII(address) : .address(address)
+    }
+
+    /// The form nearly every client sends, `<dot-atom@host>`, without building lexemes.
+    private static func plain(_ path: ArraySlice<UInt8>) -> Address? {
+        guard path.count >= 5, path.first == UInt8(ascii: "<"), path.last == UInt8(ascii: ">") else { return nil }
+        let inner = path.dropFirst().dropLast()
+        var at: Int?
+        for index in inner.indices {
+            let byte = inner[index]
+            if byte == UInt8(ascii: "@") {
+                if at != nil { return nil }
+                at = index
+            } else if byte >= 0x80 || !(Address.isAtomText(byte) || byte == UInt8(ascii: ".")) {
+                return nil
+            }
+        }
+        guard let at, at > inner.startIndex, at + 1 < inner.endIndex else { return nil }
+        return Address(
+            localPart: String(decoding: inner[..<at], as: UTF8.self),
+            domain: String(decoding: inner[(at + 1)...], as: UTF8.self)
+        )
+    }
+
+    private enum Lexeme: Equatable {
+        /// An atom or a quoted string, unquoted.
+        case word([UInt8])
+        /// `[...]`, brackets included.
+        case literal([UInt8])
+        /// One of `< > @ . , ; :`.
+        case special(UInt8)
+    }
+
+    /// nil when a quote, comment or literal does not end, or where CR or NUL would travel on to the next hop's command line.
+    private static func lex(_ path: ArraySlice<UInt8>, allowComments: Bool) -> [Lexeme]? {
+        if path.contains(where: { $0 == 0 || $0 == 0x0D || $0 == 0x0A }) { return nil }
+        var lexemes: [Lexeme] = []
+        var position = path.startIndex
+        while position < path.endIndex {
+            let byte = path[position]
+            switch byte {
+            case _ where byte.isBlank:
+                position += 1
+            case UInt8(ascii: "("):
+                guard allowComments, skipComment(path, &position) else { return nil }
+            case UInt8(ascii: "\""):
+                guard let text = quotedString(path, &position) else { return nil }
+                lexemes.append(.word(text))
+            case UInt8(ascii: "["):
+                guard let end = path[position...].firstIndex(of: UInt8(ascii: "]")) else { return nil }
+                lexemes.append(.literal(Array(path[position...end])))
+                position = end + 1
+            case _ where isSpecial(byte):
+                lexemes.append(.special(byte))
+                position += 1
+            default:
+                lexemes.append(.word(atom(path, &position)))
+            }
+        }
+        return lexemes
+    }
+
+    private static func isSpecial(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "@"), UInt8(ascii: "."), UInt8(ascii: ","), UInt8(ascii: ";"),
+            UInt8(ascii: ":"):
+            true
+        default: false
+        }
+    }
+
+    private static func atom(_ path: ArraySlice<UInt8>, _ position: inout Int) -> [UInt8] {
+        var text: [UInt8] = []
+        while position < path.endIndex {
+            let byte = path[position]
+            if byte == UInt8(ascii: "\\"), position + 1 < path.endIndex {
+                text.append(path[position + 1])
+                position += 2
+            } else if isSpecial(byte) || byte.isBlank || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "(") || byte == UInt8(ascii: "[") {
+                break
+            } else {
+                text.append(byte)
+                position += 1
+            }
+        }
+        return text
+    }
+
+    private static func quotedString(_ path: ArraySlice<UInt8>, _ position: inout Int) -> [UInt8]? {
+        var text: [UInt8] = []
+        position += 1
+        while position < path.endIndex {
+            var byte = path[position]
+            position += 1
+            if byte == UInt8(ascii: "\"") { return text }
+            if byte == UInt8(ascii: "\\"), position < path.endIndex {
+                byte = path[position]
+                position += 1
+            }
+            text.append(byte)
+        }
+        return nil
+    }
+
+    private static func skipComment(_ path: ArraySlice<UInt8>, _ position: inout Int) -> Bool {
+        var depth = 0
+        while position < path.endIndex {
+            let byte = path[position]
+            position += 1
+            switch byte {
+            case UInt8(ascii: "\\"): position = min(position + 1, path.endIndex)
+            case UInt8(ascii: "("): depth += 1
+            case UInt8(ascii: ")"):
+                depth -= 1
+                if depth == 0 { return true }
+            default: break
+            }
+        }
+        return false
+    }
+
+    /// What stands between `<` and `>`; all of it when there are no brackets. nil when text follows the bracket.
+    private static func bracketed(_ lexemes: [Lexeme], strict: Bool) -> ArraySlice<Lexeme>? {
+        guard let open = lexemes.lastIndex(of: .special(UInt8(ascii: "<"))) else {
+            return lexemes.last == .special(UInt8(ascii: ">")) ? lexemes.dropLast() : lexemes[...]
+        }
+        let inner = lexemes[(open + 1)...]
+        let close = inner.firstIndex(of: .special(UInt8(ascii: ">"))) ?? inner.endIndex
+        guard inner[close...].allSatisfy({ $0 == .special(UInt8(ascii: ">")) }), !strict || open == 0 else { return nil }
+        return inner[..<close]
+    }
+
+    /// Drops `@a,@b:` and a group's name; a group may hold one address.
+    private static func withoutRoute(_ lexemes: ArraySlice<Lexeme>) -> ArraySlice<Lexeme>? {
+        var spec = lexemes
+        if let colon = spec.lastIndex(of: .special(UInt8(ascii: ":"))) {
+            spec = spec[(colon + 1)...]
+            if spec.last == .special(UInt8(ascii: ";")) { spec = spec.dropLast() }
+        }
+        let separators = [Lexeme.special(UInt8(ascii: ",")), .special(UInt8(ascii: ";")), .special(UInt8(ascii: ">"))]
+        return spec.contains(where: separators.contains) ? nil : spec
+    }
+
+    /// Words must be joined by `.` or `@`; the domain follows the last `@`.
+    private static func mailbox(_ spec: ArraySlice<Lexeme>) -> Address? {
+        var text: [UInt8] = []
+        var at: Int?
+        var previousWasWord = false
+        for lexeme in spec {
+            switch lexeme {
+            case .word(let word):
+                if previousWasWord { return nil }
+                text += word
+                previousWasWord = true
+            case .literal(let literal):
+                // Only as a domain; `a[b]@c` is two words without anything between.
+                guard at == text.count - 1 else { return nil }
+                text += literal
+                previousWasWord = true
+            case .special(let byte):
+                if byte == UInt8(ascii: "@") { at = text.count }
+                text.append(byte)
+                previousWasWord = false
+            }
+        }
+        guard let at else {
+            // `""` is an empty word, not the null reverse-path.
+            if text.isEmpty, !spec.isEmpty { return nil }
+            return Address(localPart: String(decoding: text, as: UTF8.self), domain: nil)
+        }
+        let domain = text[(at + 1)...]
+        if domain.isEmpty { return nil }
+        return Address(localPart: String(decoding: text[..<at], as: UTF8.self), domain: String(decoding: domain, as: UTF8.self))
+    }
+}

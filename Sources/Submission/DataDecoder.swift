@@ -1,0 +1,126 @@
+package import NIOCore
+
+/// Turns the content of DATA into message lines (RFC 5321 section 4.5.2): dots are unstuffed, the end is found, and every line ends in CRLF.
+///
+/// A pure state machine over whole buffers: it may be fed in pieces of any size, and gives the same output however the input is cut.
+package struct DataDecoder: Sendable {
+    /// What a line feed without carriage return may do (`smtpd_forbid_bare_newline`).
+    package enum LineEnds: Sendable, Hashable {
+        /// `no`, and excluded clients: CRLF and LF are the same, also around the final dot; all carriage returns before a line feed go.
+        case lenient
+        /// `normalize`, `note`, `reject`: a bare LF ends a line, but the end of the message needs CRLF on both sides of its dot; any other
+        /// line of a single dot is dropped. Exactly one carriage return before a line feed goes.
+        case strict
+    }
+
+    private enum Position: Sendable {
+        case lineStart
+        /// The line began with a dot, which has been taken off, and nothing else has been seen but perhaps carriage returns.
+        case afterDot
+        case inLine
+    }
+
+    private let lineEnds: LineEnds
+    /// `cleanup_replace_stray_cr_lf`: a carriage return inside a line becomes a space, so that no next hop can take it for a line end.
+    private let replacesStrayCR: Bool
+    private var position = Position.lineStart
+    /// Carriage returns read but not written yet: what they are depends on the byte that follows.
+    private var heldCarriageReturns = 0
+    private var previousLineEndedInCRLF = true
+
+    /// A line ended in LF without CR.
+    package private(set) var sawBareLineFeed = false
+
+    package init(lineEnds: LineEnds, replacesStrayCR: Bool) {
+        self.lineEnds = lineEnds
+        self.replacesStrayCR = replacesStrayCR
+    }
+
+    /// Consumes `input` up to and including the end-of-data line and appends the decoded lines to `output`.
+    /// - Returns: true when the end of data was found; what follows it stays in `input`.
+    package mutating func decode(_ input: inout ByteBuffer, into output: inout ByteBuffer) -> Bool {
+        let view = input.readableBytesView
+        output.reserveCapacity(minimumWritableBytes: view.count)
+        // Lines that need no change are written as one run.
+        var runStart = view.startIndex
+        var lineStart = view.startIndex
+        while lineStart < view.endIndex {
+            let lineFeed = view[lineStart...].firstIndex(of: UInt8(ascii: "\n"))
+            let lineEnd = lineFeed ?? view.endIndex
+            if let lineFeed, case .lineStart = position, isClean(view, lineStart, lineFeed) {
+                previousLineEndedInCRLF = true
+                lineStart = lineFeed + 1
+                continue
+            }
+            output.writeBytes(view[runStart..<lineStart])
+            let isEnd = take(view[lineStart..<lineEnd], endsLine: lineFeed != nil, into: &output)
+            lineStart = lineFeed.map { $0 + 1 } ?? view.endIndex
+            runStart = lineStart
+            if isEnd {
+                input.moveReaderIndex(forwardBy: lineStart - view.startIndex)
+                return true
+            }
+        }
+        output.writeBytes(view[runStart..<lineStart])
+        input.moveReaderIndex(forwardBy: view.count)
+        return false
+    }
+
+    /// Whether a line passes as it is: no leading dot, and its first carriage return stands right before the line feed.
+    private func isClean(_ view: ByteBufferView, _ start: Int, _ lineFeed: Int) -> Bool {
+        guard lineFeed > start, view[start] != UInt8(ascii: "."), view[lineFeed - 1] == UInt8(ascii: "\r") else { return false }
+        return view[start..<lineFeed].firstIndex(of: UInt8(ascii: "\r")) == lineFeed - 1
+    }
+
+    /// Takes a piece of one line, without its line feed. Returns true at the end of data.
+    private mutating func take(_ piece: ByteBufferView, endsLine: Bool, into output: inout ByteBuffer) -> Bool {
+        var text = piece
+        if case .lineStart = position, let first = text.first {
+            position = first == UInt8(ascii: ".") ? .afterDot : .inLine
+            if first == UInt8(ascii: ".") { text = text.dropFirst() }
+        }
+        var end = text.endIndex
+        while end > text.startIndex, text[end - 1] == UInt8(ascii: "\r") { end -= 1 }
+        if end > text.startIndex {
+            position = .inLine
+            writeStrayCarriageReturns(heldCarriageReturns, into: &output)
+            heldCarriageReturns = 0
+            writeBody(text[text.startIndex..<end], into: &output)
+        }
+        heldCarriageReturns += text.endIndex - end
+        return endsLine ? finishLine(into: &output) : false
+    }
+
+    private mutating func finishLine(into output: inout ByteBuffer) -> Bool {
+        let endsInCRLF = heldCarriageReturns > 0
+        let stray = lineEnds == .lenient ? 0 : max(0, heldCarriageReturns - 1)
+        let isLoneDot = if case .afterDot = position { stray == 0 } else { false }
+        let endsData = isLoneDot && (lineEnds == .lenient || (endsInCRLF && previousLineEndedInCRLF))
+        if !endsInCRLF { sawBareLineFeed = true }
+        position = .lineStart
+        heldCarriageReturns = 0
+        previousLineEndedInCRLF = endsInCRLF
+        if isLoneDot { return endsData }
+        writeStrayCarriageReturns(stray, into: &output)
+        output.writeStaticString("\r\n")
+        return false
+    }
+
+    private func writeBody(_ text: ByteBufferView, into output: inout ByteBuffer) {
+        guard replacesStrayCR else {
+            output.writeBytes(text)
+            return
+        }
+        var start = text.startIndex
+        while let stray = text[start...].firstIndex(of: UInt8(ascii: "\r")) {
+            output.writeBytes(text[start..<stray])
+            output.writeInteger(UInt8(ascii: " "))
+            start = stray + 1
+        }
+        output.writeBytes(text[start...])
+    }
+
+    private func writeStrayCarriageReturns(_ count: Int, into output: inout ByteBuffer) {
+        output.writeRepeatingByte(replacesStrayCR ? UInt8(ascii: " ") : UInt8(ascii: "\r"), count: count)
+    }
+}

@@ -1,0 +1,102 @@
+import MailLog
+import NIOCore
+import Restrictions
+import SMTPCore
+
+extension Session {
+    var phase: Phase {
+        guard let transaction else { return facts.heloName == nil ? .fresh : .greeted }
+        return transaction.recipients.isEmpty && !transaction.isDiscarded ? .mail : .recipients
+    }
+
+    /// One command from line to reply. The checks stand in the order in which smtpd(8) makes them.
+    func perform(_ line: InputLine) async {
+        if let refusal = await refusal(of: line) { return await finish(CommandStatistics.unknown, "UNKNOWN", refusal, isCounted: false) }
+        let command = CommandLine(line.bytes)
+        if command.count == 0 {
+            return await finish(CommandStatistics.unknown, lastState, .reply(Self.badSyntax), isCounted: false)
+        }
+        if await policy.noopCommands.contains(command.text(0)) {
+            return await finish(CommandStatistics.unknown, "NOOP", noop(), isJunk: true, isCounted: false)
+        }
+        guard let index = VerbTable.index(of: command.verbKey) else { return await performUnknown(command) }
+        let verb = VerbTable.verbs[index]
+        lastState = verb.name
+        if let denial, verb.name != "QUIT" { return await finish(index, verb.name, .reply(accessDenied(denial))) }
+        if policy.tls.isEnforced, tls == nil, !verb.allowedBeforeTLS { return await finish(index, verb.name, .reply(Self.mustStartTLS)) }
+        if !isExtended || verb.endsPipeline, feeder.input.readableBytes > 0 {
+            logImproperPipelining(after: verb.name)
+            if policy.pipelining.isForbidden { return await refusePipelining() }
+        }
+        if policy.heloRequired, verb.needsHelo, facts.heloName == nil {
+            return await finish(index, verb.name, .reply(VerbTable.needHelo))
+        }
+        if !verb.refusals.isEmpty, let refusal = verb.refusals.first(where: { $0.phase == phase }) {
+            return await finish(index, verb.name, .reply(refusal.reply))
+        }
+        await finish(index, verb.name, await verb.handler(self, command), isJunk: verb.isJunk)
+    }
+
+    /// Sends the reply and does the counting.
+    private func finish(_ index: Int, _ state: String, _ outcome: Outcome, isJunk: Bool = false, isCounted: Bool = true) async {
+        if let reply = outcome.reply { await send(reply) }
+        if isCounted { statistics.count(index, succeeded: outcome.succeeded) }
+        if !outcome.succeeded { errorCount += 1 }
+        if isJunk {
+            if junkCount > policy.limits.junkCommands { errorCount += 1 }
+            junkCount += 1
+        }
+    }
+
+    /// What is wrong with a line before it is a command.
+    private func refusal(of line: InputLine) async -> Outcome? {
+        if line.isTooLong { return .reply(Reply(500, .init(5, 5, 2), "\(policy.host) Error: command too long")) }
+        if line.hasBareLineFeed, !allowsBareNewline {
+            sawBareLineFeed = true
+            if policy.bareNewline.mode == .reject {
+                logEvent("reject", lastState, "bare <LF> received", recipient: nil)
+                return .reply(bareLineFeedReply(closes: true))
+            }
+        }
+        if policy.checksUTF8, line.bytes.contains(where: { $0 >= 0x80 }), String(validating: line.bytes, as: UTF8.self) == nil {
+            return .reply(Reply(500, .init(5, 5, 2), "Error: bad UTF-8 syntax"))
+        }
+        return nil
+    }
+
+    private func performUnknown(_ command: CommandLine) async {
+        lastState = "UNKNOWN"
+        let word = command.text(0)
+        var isForbidden = command[0].count > 1 && command[0].last == UInt8(ascii: ":")
+        if !isForbidden { isForbidden = await policy.forbiddenCommands.contains(word) }
+        if isForbidden {
+            log.warning("non-SMTP command from \(clientText): \(Self.printable(command.bytes.prefix(100)))")
+            await send(Reply(221, .init(2, 7, 0), "Error: I can break rules, too. Goodbye.", closes: true))
+            return
+        }
+        let reply = denial.map(accessDenied) ?? Reply(500, .init(5, 5, 2), "Error: command not recognized")
+        await finish(CommandStatistics.unknown, "UNKNOWN", .reply(reply))
+    }
+
+    /// Every command after a denied connection; a denial that closes is repeated as it was.
+    private func accessDenied(_ denial: Reply) -> Reply {
+        if denial.code == 421 || denial.code == 521 { return denial }
+        return Reply(503, .init(5, 7, 0), "Error: access denied for \(clientText)")
+    }
+
+    func bareLineFeedReply(closes: Bool) -> Reply {
+        Reply(policy.bareNewline.rejectCode, .init(5, 5, 2), "\(policy.host) Error: bare <LF> received", closes: closes)
+    }
+
+    func logImproperPipelining(after state: String) {
+        facts.pipelinedImproperly = true
+        log.info("improper command pipelining after \(state) from \(clientText): \(Self.escaped(feeder.input.readableBytesView.prefix(100)))")
+    }
+
+    func refusePipelining() async {
+        await send(Reply(554, .init(5, 5, 0), "Error: SMTP protocol synchronization", closes: true))
+    }
+
+    private static let badSyntax = Reply(500, .init(5, 5, 2), "Error: bad syntax")
+    private static let mustStartTLS = Reply(530, .init(5, 7, 0), "Must issue a STARTTLS command first")
+}

@@ -1,0 +1,39 @@
+import MailLog
+import Routing
+import SMTPCore
+
+extension Session {
+    enum PathOutcome {
+        /// As the client gave it, and after rewriting.
+        case address(Address, rewritten: Address)
+        case refused(Reply)
+    }
+
+    /// The address of MAIL, RCPT or VRFY: parsed, completed, and one that some delivery could follow.
+    func path(_ command: CommandLine, _ index: Int, verb: String) async -> PathOutcome {
+        guard !command.tokens[index].isUnbalanced else { return .refused(illegal(command, index, verb: verb)) }
+        switch PathParser.parse(command[index], strict: policy.strictEnvelopes) {
+        case .illegal: return .refused(illegal(command, index, verb: verb))
+        case .nonASCII:
+            // SMTPUTF8 is not offered: bounces and the next hop would have to carry the address, and many cannot (RFC 6531 section 3.6).
+            return .refused(Reply(553, .init(5, 6, 7), "Must declare SMTPUTF8 to send unicode address"))
+        case .address(let address):
+            if address.isNull { return .address(address, rewritten: address) }
+            let rewritten = service.router.rewrite(address)
+            switch await service.router.resolve(rewritten, sender: transaction?.envelopeSender).outcome {
+            case .resolved: return .address(address, rewritten: rewritten)
+            case .illegal: return .refused(illegal(command, index, verb: verb))
+            case .failed(let reason):
+                log.warning("\(address): address lookup failure: \(reason)")
+                return .refused(Reply(451, .init(4, 3, 0), "<\(address)>: Temporary lookup failure"))
+            }
+        }
+    }
+
+    /// Logs an address no one could send to, and words the refusal.
+    func illegal(_ command: CommandLine, _ index: Int, verb: String) -> Reply {
+        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(Self.printable(command[index]))")
+        return verb == "MAIL"
+            ? Reply(501, .init(5, 1, 7), "Bad sender address syntax") : Reply(501, .init(5, 1, 3), "Bad recipient address syntax")
+    }
+}

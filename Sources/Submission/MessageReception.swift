@@ -1,0 +1,76 @@
+import Cleanup
+import HandOff
+import NIOCore
+
+/// The content of one message on its way from the client to the queue: decoded, its headers filtered, handed on in pieces.
+///
+/// Memory is bounded: what has been decoded leaves as soon as ``pieceSize`` bytes have come together, and a client is read no faster than
+/// the hand-off takes it.
+final class MessageReception {
+    /// nil when nothing is to be kept (DISCARD).
+    let transfer: (any MessageTransfer)?
+    private let sizeLimit: Int
+    private var decoder: DataDecoder
+    private var filter: HeaderFilter
+    /// Decoded lines that the header filter has not passed yet.
+    private var lines = ByteBuffer()
+    private var content = ByteBuffer()
+    /// Bytes of decoded content, without what we put on top.
+    private(set) var size = 0
+    /// The hand-off has failed; the rest is read and dropped.
+    private(set) var failure: HandOffFailure?
+
+    private static let pieceSize = 64 * 1024
+
+    /// - Parameter sizeLimit: `message_size_limit`, 0 for none.
+    init(decoder: DataDecoder, filter: HeaderFilter, transfer: (any MessageTransfer)?, sizeLimit: Int) {
+        self.decoder = decoder
+        self.filter = filter
+        self.transfer = transfer
+        self.sizeLimit = sizeLimit
+    }
+
+    var isTooLarge: Bool { sizeLimit > 0 && size > sizeLimit }
+    var sawBareLineFeed: Bool { decoder.sawBareLineFeed }
+    var exceedsHopLimit: Bool { filter.exceedsHopLimit }
+    var messageIDs: [(isResent: Bool, value: String)] { filter.messageIDs }
+
+    func writeTop(_ write: (inout ByteBuffer) -> Void) { write(&content) }
+
+    /// Decodes what has arrived. Returns true at the end of data.
+    func take(_ input: inout ByteBuffer) async -> Bool {
+        let before = lines.readableBytes + content.readableBytes
+        let isEnd: Bool
+        if filter.isInBody {
+            isEnd = decoder.decode(&input, into: &content)
+            size += content.readableBytes - before
+        } else {
+            let waiting = lines.readableBytes
+            isEnd = decoder.decode(&input, into: &lines)
+            size += lines.readableBytes - waiting
+            filter.consume(&lines, into: &content)
+            if lines.readableBytes == 0 { lines.clear() }
+        }
+        if isTooLarge || failure != nil || transfer == nil {
+            content.clear()
+        } else if content.readableBytes >= Self.pieceSize {
+            await handOver()
+        }
+        return isEnd
+    }
+
+    /// Completes the header block if the message ended in it, and hands over the rest.
+    func finish() async {
+        filter.finish(into: &content)
+        if !isTooLarge, content.readableBytes > 0 { await handOver() }
+    }
+
+    func abort() { transfer?.abort() }
+
+    private func handOver() async {
+        guard failure == nil, let transfer else { return }
+        let piece = content
+        content = ByteBuffer()
+        do throws(HandOffFailure) { try await transfer.write(piece) } catch { failure = error }
+    }
+}

@@ -1,0 +1,68 @@
+import MailLog
+import Restrictions
+import SMTPCore
+
+extension Session {
+    /// The queue id once there is one, else `NOQUEUE`.
+    var queueName: String { transaction?.queueID.map { "\($0)" } ?? "NOQUEUE" }
+
+    var protocolName: String { isExtended ? "ESMTP" : "SMTP" }
+
+    /// `NOQUEUE: reject: RCPT from NAMADDR: 554 5.7.1 ...; from=<s> to=<r> proto=ESMTP helo=<h>`.
+    func logRejection(_ state: String, _ reply: Reply, recipient: Address? = nil, verb: String = "reject") {
+        logEvent(verb, state, (policy.softBounce ? reply.softened : reply).logText, recipient: recipient)
+    }
+
+    func logEvent(_ verb: String, _ state: String, _ text: String, recipient: Address?) {
+        var line = "\(queueName): \(verb): \(state) from \(clientText): \(text);"
+        if let transaction { line += " from=<\(transaction.sender)>" }
+        if let recipient { line += " to=<\(recipient)>" }
+        line += " proto=\(protocolName)"
+        if let helo = facts.heloName { line += " helo=<\(helo)>" }
+        log.info(line)
+    }
+
+    /// The lines a decision's rules asked for.
+    func logNotices(_ decision: Decision, _ state: String, recipient: Address? = nil) {
+        for notice in decision.notices {
+            if notice.verb == "warning" {
+                log.warning(notice.text)
+            } else {
+                logEvent(notice.verb, state, notice.text, recipient: recipient)
+            }
+        }
+    }
+
+    /// Runs the lists of `stage`, logs what they ask for, and gives back the rejection, if any, after its log line.
+    func rejection(at stage: RestrictionStage, state: String, recipient: Address? = nil) async -> Decision {
+        facts.pendingDeferral = pendingDeferral ?? transaction?.pendingDeferral
+        facts.recipient = recipient
+        let decision = await service.rules.evaluate(stage, facts)
+        logNotices(decision, state, recipient: recipient)
+        if let reply = decision.rejection { logRejection(state, reply, recipient: recipient) }
+        return decision
+    }
+
+    /// Bytes as log text: control characters and non-ASCII become `?`.
+    static func printable(_ bytes: some Sequence<UInt8>) -> String {
+        String(decoding: bytes.map { (0x20..<0x7F).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
+    }
+
+    /// Bytes as log text with C escapes, as Postfix shows data that came too early: `EHLO x\r\n`.
+    static func escaped(_ bytes: some Sequence<UInt8>) -> String {
+        var out = ""
+        for byte in bytes {
+            switch byte {
+            case UInt8(ascii: "\n"): out += "\\n"
+            case UInt8(ascii: "\r"): out += "\\r"
+            case UInt8(ascii: "\t"): out += "\\t"
+            case UInt8(ascii: "\\"): out += "\\\\"
+            case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(byte))
+            default:
+                let octal = String(byte, radix: 8)
+                out += "\\" + String(repeating: "0", count: 3 - octal.utf8.count) + octal
+            }
+        }
+        return out
+    }
+}

@@ -1,0 +1,89 @@
+import MailLog
+import NIOCore
+import Resolver
+import Restrictions
+import SMTPCore
+import TLS
+import Tables
+
+extension Session {
+    /// Everything before the first command: who is it, TLS in wrapper mode, limits, the client restrictions, the greeting.
+    func open() async {
+        while !feeder.isActive, !feeder.hasEnded { await feeder.wait(until: .distantFuture) }
+        await identifyClient()
+        log.info("connect from \(clientText)")
+        if policy.tls.isWrapped {
+            guard await openTLS(lostAfter: "CONNECT") else { return }
+        }
+        await feelForEarlyTalker()
+        if isClosing { return }
+        if await isOverConnectionLimits() { return }
+        await greet()
+    }
+
+    private func identifyClient() async {
+        if policy.peerNameLookup { facts.peerName = await service.names.peerName(of: clientAddress) }
+        let peer = facts.peerName
+        if case .forged(let reason) = peer.status {
+            let detail = reason.isEmpty ? "" : ": \(reason)"
+            log.warning("hostname \(peer.reverseName) does not resolve to address \(clientAddress)\(detail)")
+        }
+        clientText = "\(peer.name)[\(clientAddress)]" + (policy.clientPortLogging ? ":\(clientPort)" : "")
+        isExemptFromLimits = await policy.limits.exceptions.contains(clientAddress, name: knownName) == .yes
+        let excluded = await policy.bareNewline.exclusions.contains(clientAddress, name: knownName) == .yes
+        allowsBareNewline = policy.bareNewline.mode == .allow || excluded
+    }
+
+    /// The verified name, empty when there is none.
+    var knownName: String { facts.peerName.status == .verified ? facts.peerName.name : "" }
+
+    /// A client that does not wait for the greeting does not speak SMTP.
+    private func feelForEarlyTalker() async {
+        guard feeder.input.readableBytes > 0 else { return }
+        logImproperPipelining(after: "CONNECT")
+        if policy.pipelining.isForbidden { await refusePipelining() }
+    }
+
+    private func isOverConnectionLimits() async -> Bool {
+        guard !isExemptFromLimits else { return false }
+        let limits = policy.limits
+        if limits.connectionCount > 0 {
+            isCountedConnection = true
+            let count = service.limits.connect(service: policy.serviceName, client: clientAddress)
+            if count > limits.connectionCount {
+                await refuseConnection("Connection concurrency limit exceeded: \(count)")
+                return true
+            }
+        }
+        if let count = overRate(.connection, limits.connectionRate) {
+            await refuseConnection("Connection rate limit exceeded: \(count)")
+            return true
+        }
+        return false
+    }
+
+    private func refuseConnection(_ reason: String) async {
+        log.warning("\(reason) from \(clientText) for service \(policy.serviceName)")
+        await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many connections from \(clientAddress)", closes: true))
+    }
+
+    /// Counts an event of this client; its number in the current window if that is over `limit`.
+    func overRate(_ event: ClientLimits.Event, _ limit: Int) -> Int? {
+        guard limit > 0, !isExemptFromLimits else { return nil }
+        let count = service.limits.count(event, service: policy.serviceName, client: clientAddress, window: policy.limits.rateTimeUnit)
+        return count > limit ? count : nil
+    }
+
+    private func greet() async {
+        if !policy.delayReject {
+            let decision = await rejection(at: .connect, state: "CONNECT")
+            pendingDeferral = decision.pendingDeferral
+            if let reply = decision.rejection {
+                denial = reply
+                await send(reply)
+                return
+            }
+        }
+        await send(Reply(220, nil, policy.banner))
+    }
+}

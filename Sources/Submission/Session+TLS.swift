@@ -1,0 +1,91 @@
+import MailLog
+import NIOCore
+import Restrictions
+import SMTPCore
+import TLS
+
+extension Session {
+    /// Starts TLS as the server and waits for the handshake. What the client sent in plaintext after STARTTLS has been discarded by then.
+    /// - Returns: false when the session is over.
+    func openTLS(lostAfter state: String) async -> Bool {
+        guard let context = service.tls else {
+            log.warning(
+                "Wrapper-mode request dropped from \(clientText) for service \(policy.serviceName). TLS context initialization failed. "
+                    + "For details see earlier warnings in your logs."
+            )
+            isLost = true
+            isClosing = true
+            return false
+        }
+        feeder.startTLS(TLSHandler(context: context, role: .server))
+        let deadline = NIODeadline.now() + policy.tls.startTimeout
+        while feeder.tlsEvent == nil, !feeder.hasEnded, NIODeadline.now() < deadline { await feeder.wait(until: deadline) }
+        guard case .handshakeCompleted(let agreed)? = feeder.tlsEvent else {
+            handshakeFailed(state)
+            return false
+        }
+        feeder.tlsEvent = nil
+        return await handshakeCompleted(agreed)
+    }
+
+    private func handshakeCompleted(_ agreed: TLSFacts) async -> Bool {
+        tls = agreed
+        facts.tlsActive = true
+        if policy.tls.logLevel > 0 {
+            let kind = !agreed.peerCertificatePresent ? "Anonymous" : agreed.peerCertificateTrusted ? "Trusted" : "Untrusted"
+            let target = agreed.serverNameIndication.isEmpty ? "" : " to \(agreed.serverNameIndication)"
+            log.info("\(kind) TLS connection established from \(clientText)\(target): \(agreed.logText)")
+        }
+        if let count = overRate(.tlsSession, policy.limits.newTLSSessionRate) {
+            log.warning("New TLS session rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
+            await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many new TLS sessions from \(clientAddress)", closes: true))
+            return false
+        }
+        guard policy.tls.requiresClientCertificate, !(agreed.peerCertificatePresent && agreed.peerCertificateTrusted) else { return true }
+        let reason = agreed.peerCertificatePresent ? "Client certificate not trusted" : "No client certificate presented"
+        log.info("NOQUEUE: abort: TLS from \(clientText): \(reason)")
+        await send(Reply(421, .init(4, 7, 1), "\(policy.host) Error: \(reason)", closes: true))
+        return false
+    }
+
+    private func handshakeFailed(_ state: String) {
+        var reason = "lost connection"
+        var details: [String] = []
+        switch feeder.tlsEvent {
+        case .handshakeFailed(let text, let errors): (reason, details) = (text, errors)
+        default: if !feeder.hasEnded { reason = "Connection timed out" }
+        }
+        log.info("SSL_accept error from \(clientText): \(reason)")
+        for detail in details { log.warning("TLS library problem: \(detail)") }
+        if let beginning = feeder.plaintextInsteadOfTLS {
+            log.warning("\(clientText) sent plaintext (\"\(beginning)\") where TLS was expected; it should use TLS from the first byte here")
+        }
+        lastState = state
+        connectionLost()
+    }
+}
+
+extension TLSFacts {
+    /// Everything that is known, on one line, as Postfix logs it.
+    var logText: String { details.isEmpty ? summary : "\(summary) \(details)" }
+
+    /// `key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256`; empty when the library does not tell.
+    var details: String {
+        var parts: [String] = []
+        if !keyExchange.isEmpty { parts.append("key-exchange \(keyExchange)") }
+        if !serverSignature.isEmpty { parts.append("server-signature \(serverSignature)") }
+        if !serverDigest.isEmpty { parts.append("server-digest \(serverDigest)") }
+        return parts.joined(separator: " ")
+    }
+}
+
+extension Session {
+    /// The Received header's line about the client's certificate.
+    func certificateText(_ agreed: TLSFacts) -> String {
+        if agreed.peerCertificatePresent {
+            let verification = agreed.peerCertificateTrusted ? "verified OK" : "not verified"
+            return "Client CN \"\(Self.printable(agreed.peerCommonName.utf8))\", Issuer \"\(Self.printable(agreed.peerIssuerName.utf8))\" (\(verification))"
+        }
+        return policy.tls.asksClientCertificate ? "Client did not present a certificate" : "No client certificate requested"
+    }
+}

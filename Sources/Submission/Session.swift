@@ -1,0 +1,102 @@
+import Cleanup
+import HandOff
+import MailLog
+import NIOCore
+import Resolver
+import Restrictions
+import SMTPCore
+import TLS
+
+/// One SMTP connection: greeting, commands, end. Read ``run()`` first.
+///
+/// Not an actor and not Sendable: it lives in one task on its channel's loop (Docs/design.md, section 4), so its state needs no lock and no
+/// await stands between looking and acting, unless the code says `await`.
+final class Session {
+    let service: SubmissionService
+    let feeder: SessionFeeder
+    let handOff: any MessageHandOff
+    let clientAddress: IPAddress
+    let clientPort: Int
+    let serverAddress: String
+    /// Stands for a process id in the log.
+    let number: Int
+
+    var log: MailLog
+    /// `name[addr]`, with the port when `smtpd_client_port_logging` says so.
+    var clientText = ""
+    /// What the rules know: the client, HELO, TLS, login, and the current transaction.
+    var facts: SessionFacts
+
+    /// EHLO rather than HELO was the last greeting.
+    var isExtended = false
+    var tls: TLSFacts?
+    var transaction: Transaction?
+    /// With `smtpd_delay_reject = no`: the client was turned away at connect; only QUIT works.
+    var denial: Reply?
+    /// `defer_if_permit` of the connect and HELO stages.
+    var pendingDeferral: Reply?
+    /// Excluded from `smtpd_forbid_bare_newline`, or that is off.
+    var allowsBareNewline = false
+    /// Not counted and not limited (`smtpd_client_event_limit_exceptions`).
+    var isExemptFromLimits = false
+    var isCountedConnection = false
+
+    var errorCount = 0
+    var commandsSinceYield = 0
+    var junkCount = 0
+    var statistics = CommandStatistics()
+    var sawBareLineFeed = false
+    /// What the client last did, for `lost connection after ...`.
+    var lastState = "CONNECT"
+    var isClosing = false
+    /// The connection is gone or has been given up; nothing can be sent.
+    var isLost = false
+    var output = ByteBuffer()
+
+    var policy: SessionPolicy { service.policy }
+
+    init(_ service: SubmissionService, _ feeder: SessionFeeder, _ handOff: any MessageHandOff, _ peer: Peer, number: Int) {
+        self.service = service
+        self.feeder = feeder
+        self.handOff = handOff
+        clientAddress = peer.address
+        clientPort = peer.port
+        serverAddress = peer.serverAddress
+        self.number = number
+        log = MailLog(sink: service.logSink, tag: service.policy.syslogTag, processID: number)
+        facts = SessionFacts(clientAddress: peer.address, peerName: .unknown)
+    }
+
+    /// The two ends of the connection.
+    struct Peer {
+        var address: IPAddress
+        var port: Int
+        var serverAddress: String
+    }
+
+    /// The whole life of the connection.
+    func run() async {
+        await open()
+        while !isClosing, let line = await nextCommand() {
+            await perform(line)
+        }
+        await close()
+    }
+
+    private func close() async {
+        endTransaction()
+        await flush()
+        feeder.closeWhenFlushed(within: .seconds(10))
+        log.info("disconnect from \(clientText)\(statistics.summary)\(sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : "")")
+        if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: clientAddress) }
+        service.registry.remove(number)
+    }
+
+    /// Forgets the current message, if any.
+    func endTransaction() {
+        transaction = nil
+        facts.sender = nil
+        facts.recipient = nil
+        facts.recipientCount = 0
+    }
+}

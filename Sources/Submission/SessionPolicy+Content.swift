@@ -1,0 +1,93 @@
+import Cleanup
+package import SMTPCore
+import Settings
+import Tables
+
+/// The addresses this host answers to, for `permit_inet_interfaces`.
+package struct OwnAddresses: Sendable, Hashable {
+    package let addresses: Set<IPAddress>
+
+    package init(_ addresses: some Sequence<IPAddress>) { self.addresses = Set(addresses) }
+}
+
+/// What happens to a message's content on its way to the queue.
+struct ContentPolicy: Sendable {
+    let headers: HeaderPolicy
+    let alwaysAddsMissingHeaders: Bool
+    let completedClients: RewriteClients
+    let undisclosedRecipients: String
+    /// `cleanup_replace_stray_cr_lf`.
+    let replacesStrayCR: Bool
+    let hidesClient: Bool
+
+    init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
+        headers = HeaderPolicy(
+            droppedNames: (ListText.items(settings.text("message_drop_headers")) ?? []).map { $0.lowercased() },
+            sizeLimit: settings.integer("header_size_limit"),
+            hopLimit: settings.integer("hopcount_limit")
+        )
+        alwaysAddsMissingHeaders = settings.bool("always_add_missing_headers")
+        completedClients = try RewriteClients(settings, tables: tables, ownAddresses: ownAddresses)
+        undisclosedRecipients = settings.text("undisclosed_recipients_header")
+        replacesStrayCR = settings.bool("cleanup_replace_stray_cr_lf")
+        hidesClient = settings.bool("smtpd_hide_client_session")
+    }
+}
+
+/// `local_header_rewrite_clients`: the clients whose headers are completed.
+struct RewriteClients: Sendable {
+    private enum Item: Sendable {
+        case ownAddresses, myNetworks, authenticated
+        case addresses(any LookupTable)
+    }
+
+    private let items: [Item]
+    private let ownAddresses: OwnAddresses
+    private let myNetworks: NetworkList
+
+    init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
+        let name = "local_header_rewrite_clients"
+        var items: [Item] = []
+        var words = ListText.items(settings.text(name)) ?? []
+        words.reverse()
+        while var word = words.popLast() {
+            if word.lowercased() == "check_address_map", let table = words.popLast() { word = table }
+            switch word.lowercased() {
+            case "permit_inet_interfaces": items.append(.ownAddresses)
+            case "permit_mynetworks": items.append(.myNetworks)
+            case "permit_sasl_authenticated": items.append(.authenticated)
+            default:
+                guard ListText.isTable(word) else {
+                    throw ConfigurationError("\(name): \"\(word)\" is not implemented", at: settings.location(of: name))
+                }
+                items.append(.addresses(try tables.open(word, at: settings.location(of: name))))
+            }
+        }
+        self.items = items
+        self.ownAddresses = ownAddresses
+        myNetworks = try NetworkList(settings, "mynetworks", tables: tables)
+    }
+
+    /// nil when a table failed: 451 at MAIL.
+    func contains(_ address: IPAddress, name: String, isAuthenticated: Bool) async -> Bool? {
+        for item in items {
+            switch item {
+            case .ownAddresses: if ownAddresses.addresses.contains(address) { return true }
+            case .authenticated: if isAuthenticated { return true }
+            case .myNetworks:
+                switch await myNetworks.contains(address, name: name) {
+                case .yes: return true
+                case .no: break
+                case .failed: return nil
+                }
+            case .addresses(let table):
+                switch await table.lookup(address.description) {
+                case .found: return true
+                case .notFound: break
+                case .failed: return nil
+                }
+            }
+        }
+        return false
+    }
+}

@@ -1,0 +1,25 @@
+import SMTPCore
+
+/// One message between MAIL and the end of DATA.
+struct Transaction {
+    /// As the client gave it, for replies and the log.
+    var sender: Address
+    /// After rewriting.
+    var envelopeSender: Address
+    var body: BodyType
+    var recipients: [Recipient] = []
+    /// The only recipient as the client gave it, for the Received header.
+    var firstRecipient: Address?
+    /// Known from the first accepted recipient on.
+    var queueID: QueueID?
+    /// Header lines that rules want above our Received header.
+    var prependedHeaders: [String] = []
+    /// A rule said DISCARD: everything is answered with 250 and nothing is queued.
+    var isDiscarded = false
+    /// Recipients refused beyond `smtpd_recipient_limit`.
+    var recipientOvershoot = 0
+    /// Missing headers are added (`local_header_rewrite_clients`).
+    var completesHeaders: Bool
+    /// `defer_if_permit` of the MAIL stage.
+    var pendingDeferral: Reply?
+}

@@ -1,0 +1,78 @@
+import Authentication
+import MailLog
+import Restrictions
+import SMTPCore
+
+extension Session {
+    /// AUTH (RFC 4954). The back end decides; the session carries base64 lines and words the outcome.
+    func auth(_ command: CommandLine) async -> Outcome {
+        guard isAuthActive, let authenticator = service.authenticator else {
+            return .reply(Reply(503, .init(5, 5, 1), "Error: authentication not enabled"))
+        }
+        if transaction != nil { return .reply(Reply(503, .init(5, 5, 1), "Error: MAIL transaction in progress")) }
+        if facts.saslUsername != nil { return .reply(Reply(503, .init(5, 5, 1), "Error: already authenticated")) }
+        guard (2...3).contains(command.count) else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")) }
+        if let count = overRate(.auth, policy.limits.authRate) {
+            log.warning("AUTH command rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
+            return .reply(Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(clientAddress)"))
+        }
+        let mechanism = Self.printable(command[1])
+        let log = log
+        let request = AuthenticationRequest(
+            mechanism: mechanism.uppercased(),
+            initialResponse: command.count == 3 ? command.text(2) : nil,
+            clientAddress: clientAddress.description,
+            serverAddress: serverAddress,
+            tlsActive: tls != nil,
+            log: AuthenticationLog { log.warning($0) }
+        )
+        var (step, exchange) = await authenticator.begin(request)
+        while case .challenge(let challenge) = step, let running = exchange {
+            await send(Reply(334, nil, challenge))
+            guard let response = await nextLine(limit: policy.sasl.responseLimit, isCommand: false) else {
+                running.cancel()
+                return Outcome(reply: nil, succeeded: false)
+            }
+            if let refusal = refusal(of: response, mechanism) {
+                running.cancel()
+                return .reply(refusal)
+            }
+            step = await running.continue(String(decoding: response.bytes, as: UTF8.self))
+            if case .challenge = step {} else { exchange = nil }
+        }
+        return .reply(conclude(step, mechanism))
+    }
+
+    /// A response that ends the exchange.
+    private func refusal(of response: InputLine, _ mechanism: String) -> Reply? {
+        if response.isTooLong { return Reply(500, .init(5, 5, 6), "SASL response limit exceeded") }
+        if response.bytes.elementsEqual("*".utf8) {
+            log.warning("\(clientText): SASL \(mechanism) authentication aborted")
+            return Reply(501, .init(5, 7, 0), "Authentication aborted")
+        }
+        return nil
+    }
+
+    private func conclude(_ step: AuthenticationStep, _ mechanism: String) -> Reply {
+        switch step {
+        case .success(let username):
+            facts.saslMethod = mechanism
+            facts.saslUsername = Self.printable(username.utf8)
+            return Reply(235, .init(2, 7, 0), "Authentication successful")
+        case .rejected(let reason, let username):
+            logFailedLogin(mechanism, reason, username)
+            return Reply(535, .init(5, 7, 8), "Error: authentication failed: \(reason)")
+        case .unavailable(let reason, let username):
+            logFailedLogin(mechanism, reason, username)
+            return Reply(454, .init(4, 7, 0), "Temporary authentication failure: \(reason)")
+        case .challenge:
+            log.warning("SASL back end sent a challenge without an exchange to answer it")
+            return Reply(454, .init(4, 7, 0), "Temporary authentication failure: generic failure")
+        }
+    }
+
+    private func logFailedLogin(_ mechanism: String, _ reason: String, _ username: String?) {
+        let user = username.map { Self.printable($0.utf8) } ?? "(unavailable)"
+        log.warning("\(clientText): SASL \(mechanism) authentication failed: \(reason), sasl_username=\(user)")
+    }
+}

@@ -1,0 +1,179 @@
+import Cleanup
+import HandOff
+import MailLog
+import NIOCore
+import Resolver
+import Restrictions
+import SMTPCore
+import TLS
+
+extension Session {
+    /// DATA (RFC 5321 section 4.1.1.4). 250 is sent only when the message is on stable storage.
+    func data(_ command: CommandLine) async -> Outcome {
+        guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: DATA")) }
+        let decision = await rejection(at: .data, state: "DATA")
+        if let reply = decision.rejection { return .reply(reply) }
+        if let reply = apply(decision.actions) { return .reply(reply) }
+        await send(Reply(354, nil, "End data with <CR><LF>.<CR><LF>"))
+        guard let reception = beginReception() else {
+            endTransaction()
+            return .reply(Reply(451, .init(4, 3, 0), "Error: internal error 1"))
+        }
+        guard await receive(reception) else {
+            reception.abort()
+            return Outcome(reply: nil, succeeded: false)
+        }
+        lastState = "END-OF-MESSAGE"
+        let reply = await conclude(reception)
+        endTransaction()
+        if reply.isPositive {
+            errorCount = 0
+            junkCount = 0
+        }
+        return .reply(reply)
+    }
+
+    /// Opens the message with the headers that go on top.
+    private func beginReception() -> MessageReception? {
+        guard let transaction else { return nil }
+        let lineEnds: DataDecoder.LineEnds = allowsBareNewline ? .lenient : .strict
+        let decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: policy.content.replacesStrayCR)
+        guard let id = transaction.queueID else {
+            return MessageReception(decoder: decoder, filter: HeaderFilter(policy: policy.content.headers, completion: nil), transfer: nil, sizeLimit: 0)
+        }
+        let now = MailTime.now()
+        var completion: HeaderCompletion?
+        if transaction.completesHeaders {
+            completion = HeaderCompletion(
+                queueID: id,
+                host: policy.host,
+                sender: transaction.envelopeSender,
+                date: now,
+                undisclosedRecipients: policy.content.undisclosedRecipients
+            )
+        }
+        let reception = MessageReception(
+            decoder: decoder,
+            filter: HeaderFilter(policy: policy.content.headers, completion: completion),
+            transfer: transaction.isDiscarded ? nil : handOff.begin(id, envelope(transaction)),
+            sizeLimit: policy.limits.messageSize
+        )
+        for header in transaction.prependedHeaders { reception.writeTop { $0.writeString("\(header)\r\n") } }
+        let received = receivedHeader(transaction, id, now)
+        reception.writeTop { received.write(into: &$0) }
+        return reception
+    }
+
+    /// Reads the content to its end. Returns false when the client was lost.
+    private func receive(_ reception: MessageReception) async -> Bool {
+        while true {
+            if await reception.take(&feeder.input) { return true }
+            lastState = "DATA (\(reception.size) bytes)"
+            await flush()
+            if isLost { return false }
+            let deadline = NIODeadline.now() + policy.timeout
+            while feeder.input.readableBytes == 0 {
+                if feeder.hasEnded {
+                    connectionLost()
+                    return false
+                }
+                if NIODeadline.now() >= deadline {
+                    await timedOut()
+                    return false
+                }
+                await feeder.wait(until: deadline)
+            }
+        }
+    }
+
+    /// The content is complete: refuse it, or commit it.
+    private func conclude(_ reception: MessageReception) async -> Reply {
+        if reception.sawBareLineFeed, !allowsBareNewline { sawBareLineFeed = true }
+        await reception.finish()
+        logMessageIDs(reception)
+        if let refusal = refusal(of: reception) {
+            reception.abort()
+            return refusal
+        }
+        let decision = await rejection(at: .endOfData, state: "END-OF-MESSAGE")
+        if let reply = decision.rejection ?? apply(decision.actions) {
+            reception.abort()
+            return reply
+        }
+        let name = queueName
+        guard let transfer = reception.transfer, transaction?.isDiscarded != true else {
+            reception.abort()
+            return Reply(250, .init(2, 0, 0), "Ok: queued as \(name)")
+        }
+        do throws(HandOffFailure) {
+            if let failure = reception.failure { throw failure }
+            try await transfer.commit()
+        } catch {
+            return failureReply(error)
+        }
+        return Reply(250, .init(2, 0, 0), "Ok: queued as \(name)")
+    }
+
+    private func refusal(of reception: MessageReception) -> Reply? {
+        if reception.sawBareLineFeed, !allowsBareNewline, policy.bareNewline.mode == .reject {
+            logEvent("reject", "END-OF-MESSAGE", "bare <LF> received", recipient: nil)
+            return bareLineFeedReply(closes: false)
+        }
+        if reception.isTooLarge {
+            log.warning("\(queueName): queue file size limit exceeded")
+            return Reply(552, .init(5, 3, 4), "Error: message file too big")
+        }
+        if reception.exceedsHopLimit {
+            cleanupLog.warning("\(queueName): message rejected: hopcount exceeded")
+            return Reply(554, .init(5, 4, 0), "Error: too many hops")
+        }
+        return nil
+    }
+
+    private var cleanupLog: MailLog { log.with(tag: service.cleanupTag) }
+
+    private func logMessageIDs(_ reception: MessageReception) {
+        guard transaction?.queueID != nil else { return }
+        for message in reception.messageIDs {
+            cleanupLog.info("\(queueName): \(message.isResent ? "resent-" : "")message-id=\(message.value)")
+        }
+    }
+
+    private func envelope(_ transaction: Transaction) -> Envelope {
+        var origin = MessageOrigin()
+        origin.clientName = facts.peerName.name
+        origin.clientAddress = clientAddress.description
+        origin.heloName = facts.heloName ?? ""
+        origin.protocolName = protocolName
+        origin.saslMethod = facts.saslMethod ?? ""
+        origin.saslUsername = facts.saslUsername ?? ""
+        var recipients = transaction.recipients
+        if recipients.count > 1 {
+            // One delivery per address, however often the client named it.
+            var seen: Set<Recipient> = []
+            recipients = recipients.filter { seen.insert($0).inserted }
+        }
+        return Envelope(sender: transaction.envelopeSender, recipients: recipients, body: transaction.body, origin: origin)
+    }
+
+    private func receivedHeader(_ transaction: Transaction, _ id: QueueID, _ now: MailTime) -> ReceivedHeader {
+        let isSecure = tls != nil
+        var header = ReceivedHeader(
+            heloName: facts.heloName ?? facts.peerName.name,
+            clientName: facts.peerName.name,
+            clientAddress: clientAddress,
+            host: policy.host,
+            product: policy.mailName,
+            protocolName: isExtended ? "ESMTP" + (isSecure ? "S" : "") + (facts.saslUsername != nil ? "A" : "") : "SMTP",
+            queueID: id,
+            date: now
+        )
+        if policy.tls.inReceivedHeader, let tls {
+            header.tls = ReceivedHeader.TLSComment(summary: tls.summary, details: tls.details, clientCertificate: certificateText(tls))
+        }
+        if policy.sasl.inReceivedHeader { header.authenticatedSender = facts.saslUsername }
+        if transaction.recipients.count == 1 { header.recipient = transaction.firstRecipient?.description }
+        header.hidesClient = policy.content.hidesClient
+        return header
+    }
+}

@@ -1,0 +1,73 @@
+import Authentication
+import Restrictions
+import SMTPCore
+import Tables
+
+extension Session {
+    /// HELO and EHLO (RFC 5321 section 4.1.1.1).
+    func helo(_ command: CommandLine, extended: Bool) async -> Outcome {
+        let verb = extended ? "EHLO" : "HELO"
+        guard command.count > 1 else { return .reply(Reply(501, nil, "Syntax: \(verb) hostname")) }
+        endTransaction()
+        let name = (1..<command.count).map { command.text($0) }.joined(separator: " ")
+        let previous = facts.heloName
+        facts.heloName = Self.harmless(name)
+        isExtended = extended
+        let decision = await rejection(at: .helo, state: verb)
+        if let reply = decision.rejection {
+            facts.heloName = previous
+            return .reply(reply)
+        }
+        pendingDeferral = pendingDeferral ?? decision.pendingDeferral
+        return .reply(extended ? Reply(250, nil, lines: await capabilities()) : Reply(250, nil, policy.host))
+    }
+
+    /// The EHLO lines, in Postfix's order. A keyword is offered only when session, queue and relay all honour it; DSN, SMTPUTF8, CHUNKING,
+    /// ETRN and the X commands will follow.
+    private func capabilities() async -> [String] {
+        var lines = [policy.host]
+        func offer(_ keyword: String, _ text: String) {
+            if !policy.discardedKeywords.contains(keyword) { lines.append(text) }
+        }
+        offer("pipelining", "PIPELINING")
+        offer("size", policy.limits.messageSize > 0 ? "SIZE \(policy.limits.messageSize)" : "SIZE")
+        if !policy.disableVRFY { offer("vrfy", "VRFY") }
+        if policy.tls.level != .none, tls == nil { offer("starttls", "STARTTLS") }
+        if await isAuthOffered {
+            let mechanisms = service.authenticator?.mechanisms(tlsActive: tls != nil) ?? []
+            if !mechanisms.isEmpty {
+                offer("auth", "AUTH \(mechanisms.joined(separator: " "))")
+                if policy.sasl.sendsLegacyLine { offer("auth", "AUTH=\(mechanisms.joined(separator: " "))") }
+            }
+        }
+        offer("enhancedstatuscodes", "ENHANCEDSTATUSCODES")
+        offer("8bitmime", "8BITMIME")
+        return lines
+    }
+
+    /// AUTH may be used now: it is on, TLS is active where it must be, and the keyword is not hidden.
+    var isAuthActive: Bool {
+        policy.sasl.isEnabled && service.authenticator != nil && (tls != nil || !policy.tls.authOnly) && !policy.discardedKeywords.contains("auth")
+    }
+
+    private var isAuthOffered: Bool {
+        get async {
+            guard isAuthActive else { return false }
+            return await policy.sasl.exceptions.contains(clientAddress, name: knownName) == .no
+        }
+    }
+
+    /// The HELO name as log, headers and rules may see it.
+    private static func harmless(_ name: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                name.unicodeScalars.map { scalar in
+                    switch scalar {
+                    case "<", ">", "(", ")", "\\", "\"", ";", "@": "?"
+                    default: scalar.value < 0x20 || scalar.value == 0x7F ? "?" : scalar
+                    }
+                }
+            )
+        )
+    }
+}

@@ -1,0 +1,27 @@
+import Restrictions
+import SMTPCore
+
+extension Session {
+    /// STARTTLS (RFC 3207).
+    func startTLS(_ command: CommandLine) async -> Outcome {
+        guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: STARTTLS")) }
+        guard tls == nil else { return .reply(Reply(554, .init(5, 5, 1), "Error: TLS already active")) }
+        guard policy.tls.level != .none, !policy.discardedKeywords.contains("starttls") else {
+            return .reply(Reply(502, .init(5, 5, 1), "Error: command not implemented"))
+        }
+        guard service.tls != nil else {
+            return .reply(Reply(454, .init(4, 7, 0), "TLS not available due to local problem"))
+        }
+        await send(Reply(220, .init(2, 0, 0), "Ready to start TLS"))
+        // From here to the handler's insertion nothing may be awaited.
+        writeOutput()
+        let succeeded = await openTLS(lostAfter: "STARTTLS")
+        // What was said in plaintext may have been said by anyone (RFC 3207 section 4.2).
+        endTransaction()
+        facts.heloName = nil
+        isExtended = false
+        facts.saslMethod = nil
+        facts.saslUsername = nil
+        return Outcome(reply: nil, succeeded: succeeded)
+    }
+}
