@@ -192,7 +192,7 @@ package final class TLSHandler: ChannelDuplexHandler {
             state = .active
             beginning = nil
             context.fireUserInboundEventTriggered(TLSEvent.handshakeCompleted(connection.facts))
-            if state == .active { decode(context, connection) }
+            if state == .active, connection.buffers.inbound.readableBytes > 0 { decode(context, connection) }
             guard state == .active else { return }
             if flushRequested {
                 flushRequested = false
