@@ -37,7 +37,6 @@ extension ClientSettings {
         ignoresMXLookupErrors = settings.bool("ignore_mx_lookup_error")
         defersWithoutMXAddress = reader.bool("defer_if_no_mx_address_found")
         skips5xxGreeting = reader.bool("skip_5xx_greeting")
-        waitsForQuit = !reader.bool("skip_quit_response")
         discardedKeywords = settings.keywords(reader.name(dialect == .lmtp ? "discard_lhlo_keywords" : "discard_ehlo_keywords"))
         lineLengthLimit = reader.integer("line_length_limit")
 
@@ -88,7 +87,6 @@ extension ClientSettings.Timeouts {
         dataTransfer = reader.time("data_xfer_timeout")
         dataDone = reader.time("data_done_timeout")
         rset = reader.time("rset_timeout")
-        quit = reader.time("quit_timeout")
     }
 }
 

@@ -23,7 +23,6 @@ struct ClientSettings: Sendable {
         var dataTransfer: TimeAmount
         var dataDone: TimeAmount
         var rset: TimeAmount
-        var quit: TimeAmount
     }
 
     struct Reuse: Sendable {
@@ -46,6 +45,7 @@ struct ClientSettings: Sendable {
     var dialect: Dialect
     var myHostname: String
     var heloName: String
+    /// EHLO even to a server whose greeting does not say ESMTP.
     var alwaysSendEHLO: Bool
     var neverSendEHLO: Bool
     var defaultPort: Int
@@ -66,7 +66,6 @@ struct ClientSettings: Sendable {
     var ignoresMXLookupErrors: Bool
     var defersWithoutMXAddress: Bool
     var skips5xxGreeting: Bool
-    var waitsForQuit: Bool
     var discardedKeywords: Set<String>
     /// 0 is no limit.
     var lineLengthLimit: Int

@@ -23,7 +23,7 @@ struct HandlerFactory: Sendable {
 /// The line about an established session, as `smtp_tls_loglevel = 1` prints it.
 enum TLSLog {
     static func established(_ facts: TLSFacts, with endpoint: Endpoint) -> String {
-        let trust = !facts.peerCertificatePresent ? "Anonymous" : facts.peerCertificateTrusted ? "Trusted" : "Untrusted"
+        let trust = facts.trustClass
         return "\(trust) TLS connection established to \(endpoint.labelWithPort): \(facts.summary)"
     }
 }

@@ -35,8 +35,9 @@ struct SessionOpener {
         let connection = try await connect()
         do throws(Failure) {
             if settings.tls.isWrapped { try await finishTLS(connection) }
-            try await greet(connection)
-            var capabilities = try await hello(connection)
+            let greeting = try await greet(connection)
+            let saysESMTP = greeting.text.uppercased().contains("ESMTP")
+            var capabilities = try await hello(connection, extended: saysESMTP || settings.alwaysSendEHLO)
             if !settings.tls.isWrapped { capabilities = try await secure(connection, capabilities) }
             let login = try await authenticate(connection, capabilities)
             return ClientSession(
@@ -85,17 +86,18 @@ struct SessionOpener {
 
     // MARK: - Greeting and EHLO
 
-    private func greet(_ connection: ClientConnection) async throws(Failure) {
+    private func greet(_ connection: ClientConnection) async throws(Failure) -> ServerReply {
         let reply = try await self.reply(connection, .greeting, settings.timeouts.helo)
         guard reply.isPositive else {
             let refused = refusal(reply)
             throw .handshake(settings.skips5xxGreeting ? refused.softened : refused)
         }
+        return reply
     }
 
-    private func hello(_ connection: ClientConnection) async throws(Failure) -> ServerCapabilities {
+    private func hello(_ connection: ClientConnection, extended: Bool = true) async throws(Failure) -> ServerCapabilities {
         let phase = settings.dialect == .lmtp ? Phase.lhlo : .helo
-        if !settings.neverSendEHLO || settings.dialect == .lmtp {
+        if extended && !settings.neverSendEHLO || settings.dialect == .lmtp {
             connection.send("\(settings.dialect == .lmtp ? "LHLO" : "EHLO") \(settings.heloName)\r\n")
             let reply = try await self.reply(connection, phase, settings.timeouts.helo)
             if reply.isPositive { return try checked(ServerCapabilities(reply, discarding: settings.discardedKeywords)) }

@@ -4,7 +4,7 @@ extension Parameter {
         .init("smtp_sasl_auth_cache_name", .tables, .c, .noEffect(.clientDefaults), ""),
         .init("smtp_sasl_auth_cache_time", .time(.days), .c, .noEffect(.clientDefaults), "90d"),
         .init("smtp_sasl_auth_enable", .bool, .a, .honoured, "no"),
-        .init("smtp_sasl_auth_soft_bounce", .bool, .b, .restricts, "yes"),
+        .init("smtp_sasl_auth_soft_bounce", .bool, .b, .honoured, "yes"),
         .init("smtp_sasl_mechanism_filter", .matchList, .a, .honoured, ""),
         .init("smtp_sasl_password_maps", .tables, .a, .honoured, ""),
         .init("smtp_sasl_path", .text, .b, .honoured, ""),
@@ -42,7 +42,7 @@ extension Parameter {
         .init("smtp_tls_dkey_file", .path, .c, .noEffect(.obsolete), "$smtp_tls_dcert_file"),
         .init("smtp_tls_eccert_file", .path, .b, .honoured, ""),
         .init("smtp_tls_eckey_file", .path, .b, .honoured, "$smtp_tls_eccert_file"),
-        .init("smtp_tls_enforce_peername", .bool, .c, .noEffect(.clientDefaults), "yes"),
+        .init("smtp_tls_enforce_peername", .bool, .c, .honoured, "yes"),
         .init("smtp_tls_exclude_ciphers", .list, .a, .honoured, ""),
         .init("smtp_tls_fingerprint_cert_match", .list, .b, .restricts, ""),
         .init(

@@ -146,7 +146,7 @@ extension Parameter {
         .init("resolve_numeric_domain", .bool, .b, .honoured, "no"),
         .init("respectful_logging", .bool, .c, .noEffect(.cosmetic), "${{$compatibility_level} <level {3.6} ? {no} : {yes}}"),
         .init("sample_directory", .path, .c, .noEffect(.onePackage), "/etc/postfix"),
-        .init("send_cyrus_sasl_authzid", .bool, .c, .noEffect(.unusedFeature), "no"),
+        .init("send_cyrus_sasl_authzid", .bool, .c, .honoured, "no"),
         .init("sender_dependent_default_transport_maps", .tables, .a, .restricts, ""),
         .init("sender_dependent_relayhost_maps", .tables, .a, .restricts, ""),
         .init("sendmail_fix_line_endings", .text, .c, .noEffect(.noLocalSubmission), "always"),

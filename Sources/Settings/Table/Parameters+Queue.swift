@@ -54,7 +54,7 @@ extension Parameter {
         .init("default_recipient_limit", .count, .c, .noEffect(.ownScheduler), "20000"),
         .init("default_recipient_refill_delay", .time(.seconds), .c, .noEffect(.ownScheduler), "5s"),
         .init("default_recipient_refill_limit", .count, .c, .noEffect(.ownScheduler), "100"),
-        .init("defer_transports", .list, .b, .restricts, ""),
+        .init("defer_transports", .list, .b, .honoured, ""),
         .init("delay_logging_resolution_limit", .count, .b, .honoured, "2"),
         .init("delay_notice_recipient", .text, .b, .honoured, "postmaster"),
         .init("delay_warning_time", .time(.hours), .a, .noEffect(.cosmetic), "0h"),
