@@ -6,3 +6,18 @@ package enum TLSCiphers {
         exclusions.reduce(grade) { $0 + ":!" + $1 }
     }
 }
+
+/// Groups for the key exchange, by `smtpd_tls_eecdh_grade`.
+package enum TLSCurves {
+    /// `auto` is `tls_eecdh_auto_curves`, `strong` `tls_eecdh_strong_curve`, `ultra` `tls_eecdh_ultra_curve`. For grade `none` the result is
+    /// empty: no preference (exclude the ciphers of `kEECDH` to be rid of ECDHE before TLS 1.3). nil for a grade that does not exist.
+    package static func names(grade: String, auto: [String], strong: String, ultra: String) -> [String]? {
+        switch grade.lowercased() {
+        case "auto": auto
+        case "strong": [strong]
+        case "ultra": [ultra]
+        case "none": []
+        default: nil
+        }
+    }
+}

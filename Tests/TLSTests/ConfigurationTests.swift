@@ -256,4 +256,10 @@ import Testing
         #expect(TLSOptionNames.mask("", names: [:]).mask == 0)
         #expect(TLSCiphers.list(grade: "HIGH", excluding: ["aNULL", "DES+MD5"]) == "HIGH:!aNULL:!DES+MD5")
     }
+
+    @Test func curveGrades() {
+        let grades = ["auto", "STRONG", "ultra", "none", "bogus"]
+        let names = grades.map { TLSCurves.names(grade: $0, auto: ["X25519", "X448"], strong: "prime256v1", ultra: "secp384r1") }
+        #expect(names == [["X25519", "X448"], ["prime256v1"], ["secp384r1"], [], nil])
+    }
 }
