@@ -4,38 +4,42 @@ import Synchronization
 
 /// The client's end of one connection, for tests: sends bytes, reads lines, and never waits longer than its bound.
 package final class DialogueConnection: Sendable {
-    private struct State {
-        var input = ByteBuffer()
-        var hasEnded = false
-    }
-
-    private final class Collector: ChannelInboundHandler {
+    private final class Collector: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer
-        let owner: DialogueConnection
 
-        init(_ owner: DialogueConnection) { self.owner = owner }
+        struct State {
+            var input = ByteBuffer()
+            var hasEnded = false
+        }
+
+        let state = Mutex(State())
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             var bytes = unwrapInboundIn(data)
-            owner.state.withLock { _ = $0.input.writeBuffer(&bytes) }
+            state.withLock { _ = $0.input.writeBuffer(&bytes) }
         }
 
-        func channelInactive(context: ChannelHandlerContext) { owner.state.withLock { $0.hasEnded = true } }
-        func errorCaught(context: ChannelHandlerContext, error: any Error) { owner.state.withLock { $0.hasEnded = true } }
+        func channelInactive(context: ChannelHandlerContext) { state.withLock { $0.hasEnded = true } }
+        func errorCaught(context: ChannelHandlerContext, error: any Error) { state.withLock { $0.hasEnded = true } }
     }
 
     package struct TimedOut: Error {}
 
-    private let state = Mutex(State())
+    private let collector: Collector
     package let channel: any Channel
 
-    private init(_ channel: any Channel) { self.channel = channel }
+    private init(_ channel: any Channel, _ collector: Collector) {
+        self.channel = channel
+        self.collector = collector
+    }
 
     package static func connect(port: Int, host: String = "127.0.0.1") async throws -> DialogueConnection {
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(host: host, port: port).get()
-        let connection = DialogueConnection(channel)
-        try await channel.eventLoop.submit { try channel.pipeline.syncOperations.addHandler(Collector(connection)) }.get()
-        return connection
+        let collector = Collector()
+        // Before the connection is up: the greeting may come at once.
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(collector) } }
+            .connect(host: host, port: port).get()
+        return DialogueConnection(channel, collector)
     }
 
     package func send(_ bytes: some Sequence<UInt8> & Sendable) async throws {
@@ -47,7 +51,7 @@ package final class DialogueConnection: Sendable {
     /// The next line without its CRLF; nil at the end of the connection.
     package func line(within seconds: Int = 20) async throws -> String? {
         for _ in 0..<(seconds * 1000) {
-            let found: (line: String?, ended: Bool) = state.withLock { state in
+            let found: (line: String?, ended: Bool) = collector.state.withLock { state in
                 let view = state.input.readableBytesView
                 guard let end = view.firstIndex(of: UInt8(ascii: "\n")) else { return (nil, state.hasEnded) }
                 let line = String(decoding: view[..<end].filter { $0 != 0x0D }, as: UTF8.self)

@@ -1,0 +1,166 @@
+import Cleanup
+import NIOCore
+import SMTPCore
+import Testing
+
+/// What comes out was compared with Postfix 3.7.11's cleanup(8).
+@Suite struct HeaderFilterTests {
+    static let policy = HeaderPolicy(droppedNames: ["bcc", "content-length", "resent-bcc", "return-path"], sizeLimit: 102_400, hopLimit: 50)
+    static let completion = HeaderCompletion(
+        queueID: QueueID(rawValue: 0xABCD),
+        host: "mx.example",
+        sender: Address(localPart: "a b", domain: "c.example"),
+        date: MailTime(epochSeconds: 1_795_229_649),
+        undisclosedRecipients: ""
+    )
+    static let id = "Message-Id: <20261121025409.000000ABCD@mx.example>\r\n"
+    static let date = "Date: Sat, 21 Nov 2026 02:54:09 +0000 (UTC)\r\n"
+    static let from = "From: \"a b\"@c.example\r\n"
+
+    /// Runs `input` through a filter, cut at `cut`.
+    static func run(_ input: String, completion: HeaderCompletion?, policy: HeaderPolicy = policy, cut: Int? = nil) -> (String, HeaderFilter) {
+        var filter = HeaderFilter(policy: policy, completion: completion)
+        var output = ByteBuffer()
+        var waiting = ByteBuffer()
+        let bytes = Array(input.utf8)
+        let pieces = cut.map { [bytes[..<$0], bytes[$0...]] } ?? [bytes[...]]
+        for piece in pieces {
+            waiting.writeBytes(piece)
+            filter.consume(&waiting, into: &output)
+        }
+        filter.finish(into: &output)
+        output.writeBuffer(&waiting)
+        return (String(buffer: output), filter)
+    }
+
+    @Test(arguments: [
+        ("Subject: x\r\n\r\nb\r\n", "Subject: x\r\n" + id + date + from + "\r\nb\r\n"),
+        ("body only\r\n", id + date + from + "\r\nbody only\r\n"),
+        (" blank first\r\nSubject: y\r\n", id + date + from + "\r\n blank first\r\nSubject: y\r\n"),
+        ("From me now\r\nSubject: y\r\n\r\n", "X-Mailbox-Line: From me now\r\nSubject: y\r\n" + id + date + from + "\r\n"),
+        (">From me\r\n\r\n", "X-Mailbox-Line: >From me\r\n" + id + date + from + "\r\n"),
+        ("Subject: y\r\nnot a header\r\nX: y\r\n", "Subject: y\r\n" + id + date + from + "\r\nnot a header\r\nX: y\r\n"),
+        (
+            "Subject : y\r\nBcc : a@b\r\n c@d\r\nReturn-Path: <x>\r\nContent-Length: 4\r\nX:1\r\n\r\n",
+            "Subject: y\r\nX:1\r\n" + id + date + from + "\r\n"
+        ),
+        ("Resent-From: q@r\r\n\r\n", "Resent-From: q@r\r\nResent-" + id + "Resent-" + date + "\r\n"),
+        ("Date: x\r\nFrom:\r\nTo: \r\nMessage-Id:\r\n\r\nb\r\n", "Date: x\r\nFrom:\r\nTo: \r\nMessage-Id:\r\n\r\nb\r\n"),
+        ("Subject: y\r\n", "Subject: y\r\n" + id + date + from),
+        ("\r\nbody\r\n", id + date + from + "\r\nbody\r\n"),
+        (": y\r\n\r\nb\r\n", id + date + from + "\r\n: y\r\n\r\nb\r\n"),
+        ("A b: y\r\n", id + date + from + "\r\nA b: y\r\n"),
+        ("Subject: a\r\n \r\nX: b\r\n\r\n", "Subject: a\r\n \r\nX: b\r\n" + id + date + from + "\r\n"),
+    ])
+    func completed(_ input: String, _ expected: String) {
+        for cut in 0...input.utf8.count {
+            #expect(Self.run(input, completion: Self.completion, cut: cut).0 == expected, "cut at \(cut)")
+        }
+    }
+
+    @Test func strangersMailIsNotCompleted() {
+        let (output, filter) = Self.run("Subject: x\r\nBCC: y\r\n\r\nb\r\n", completion: nil)
+        #expect(output == "Subject: x\r\n\r\nb\r\n")
+        #expect(filter.messageIDs.map(\.value) == ["<>"])
+    }
+
+    @Test func messageIDsAreRemembered() {
+        let (_, filter) = Self.run("Resent-Message-Id: <a@b>\r\nMessage-ID:  <c@d>  (c)\r\n\t<x>\r\n\r\n", completion: nil)
+        #expect(filter.messageIDs.map { "\($0.isResent) \($0.value)" } == ["true <a@b>", "false <c@d>  (c)??<x>"])
+    }
+
+    @Test(arguments: [(48, false), (49, true), (60, true)])
+    func hopLimit(_ count: Int, _ exceeded: Bool) {
+        let (_, filter) = Self.run(String(repeating: "Received: x\r\n", count: count) + "\r\n", completion: nil)
+        #expect(filter.exceedsHopLimit == exceeded)
+    }
+
+    @Test func longHeadersAreTruncated() {
+        var small = Self.policy
+        small.sizeLimit = 3000
+        let long = "X: " + String(repeating: "y", count: 5000) + "\r\n"
+        let kept = "X: " + String(repeating: "y", count: 2997) + "\r\n"
+        let full = "Y: " + String(repeating: "y", count: 2990) + "\r\n"
+        let input = long + full + " does not fit\r\n nor this\r\nBcc: " + String(repeating: "z", count: 4000) + "\r\nZ: 1\r\n\r\nbody\r\n"
+        for cut in stride(from: 0, through: input.utf8.count, by: 97) {
+            #expect(Self.run(input, completion: nil, policy: small, cut: cut).0 == kept + full + "Z: 1\r\n\r\nbody\r\n", "cut at \(cut)")
+        }
+    }
+
+    @Test func aMegabyteLineIsBody() {
+        let line = String(repeating: "x", count: 1_000_000) + "\r\n"
+        #expect(Self.run(line, completion: nil).0 == "\r\n" + line)
+    }
+}
+
+@Suite struct ReceivedHeaderTests {
+    static func header() -> ReceivedHeader {
+        ReceivedHeader(
+            heloName: "h",
+            clientName: "unknown",
+            clientAddress: .v4(0x7F00_0001),
+            host: "mx.test.example",
+            product: "Postfix",
+            protocolName: "ESMTP",
+            queueID: QueueID(rawValue: 0xD3_580F_7815),
+            date: MailTime(epochSeconds: 1_795_229_712)
+        )
+    }
+
+    static func text(_ header: ReceivedHeader) -> String {
+        var out = ByteBuffer()
+        header.write(into: &out)
+        return String(buffer: out)
+    }
+
+    @Test func oneRecipient() {
+        var header = Self.header()
+        header.recipient = "c@d.example"
+        #expect(
+            Self.text(header)
+                == "Received: from h (unknown [127.0.0.1])\r\n\tby mx.test.example (Postfix) with ESMTP id D3580F7815\r\n"
+                + "\tfor <c@d.example>; Sat, 21 Nov 2026 02:55:12 +0000 (UTC)\r\n"
+        )
+    }
+
+    @Test func severalRecipientsStayBlind() {
+        #expect(Self.text(Self.header()).hasSuffix("id D3580F7815;\r\n\tSat, 21 Nov 2026 02:55:12 +0000 (UTC)\r\n"))
+    }
+
+    @Test func tlsAndLogin() {
+        var header = Self.header()
+        header.tls = .init(
+            summary: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
+            details: "key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256",
+            clientCertificate: "No client certificate requested"
+        )
+        header.authenticatedSender = "al(ice"
+        #expect(
+            Self.text(header).contains(
+                "\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n"
+                    + "\t key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)\r\n"
+                    + "\t(No client certificate requested)\r\n\t(Authenticated sender: al(ice))\r\n\tby "
+            )
+        )
+    }
+
+    @Test func hiddenClient() {
+        var header = Self.header()
+        header.hidesClient = true
+        #expect(Self.text(header).hasPrefix("Received: by mx.test.example (Postfix) id D3580F7815;\r\n\t"))
+    }
+
+    @Test(arguments: [("a\\b\u{7}", "a?b?"), ("a)b", "a?b"), ("ä", "?"), ("(()", "(())"), ("((", "(())")])
+    func comments(_ text: String, _ expected: String) { #expect(ReceivedHeader.commentText(text) == expected) }
+
+    @Test(arguments: [
+        (0, 0, "Thu, 1 Jan 1970 00:00:00 +0000 (UTC)"),
+        (951_782_400, 0, "Tue, 29 Feb 2000 00:00:00 +0000 (UTC)"),
+        (4_102_444_799, 0, "Thu, 31 Dec 2099 23:59:59 +0000 (UTC)"),
+        (1_795_229_712, -12_600, "Fri, 20 Nov 2026 23:25:12 -0330 (UTC)"),
+        (1_795_229_712, 20_700, "Sat, 21 Nov 2026 08:40:12 +0545 (UTC)"),
+    ])
+    func dates(_ seconds: Int, _ offset: Int, _ expected: String) {
+        #expect(MailTime(epochSeconds: seconds, offsetSeconds: offset).headerDate == expected)
+    }
+}
