@@ -1,0 +1,191 @@
+"""The queue: what was answered with 250 is delivered, whatever dies; and `postern queue`, with the server up and down."""
+
+import os
+import re
+import signal
+import smtplib
+import ssl
+import threading
+import time
+import unittest
+
+from postern import Case, Server, run, wait_for
+
+
+def send(port, subject, size=200, recipients=("b@example.net",)):
+    """Returns the queue id of a message that was answered with 250, None when it was refused or the connection was lost."""
+    body = ("x" * 70 + "\r\n") * (size // 72)
+    try:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as s:
+            s.ehlo()
+            s.mail("a@example.org")
+            for recipient in recipients:
+                s.rcpt(recipient)
+            code, text = s.data(f"Subject: {subject}\r\n\r\n{body}")
+            return re.search(rb"queued as ([0-9A-F]+)", text).group(1).decode() if code == 250 else None
+    except (OSError, smtplib.SMTPException):
+        return None
+
+
+class Commands(Case):
+    def setUp(self):
+        # Nobody listens downstream: everything is deferred.
+        self.postern = self.server("minimal_backoff_time = 1000s\n", downstream="[127.0.0.1]:9")
+
+    def test_list_hold_release_flush_delete_online(self):
+        first, second = send(self.postern.plain, "one"), send(self.postern.plain, "two", recipients=("b@example.net", "c@example.net"))
+        wait_for(lambda: self.postern.log().count("status=deferred") >= 3, what="deferrals")
+        listing = wait_for(lambda: [m for m in self.postern.queue_list() if m["queue_name"] == "deferred"][1:] and self.postern.queue_list(), what="a deferred queue")
+        self.assertEqual({m["queue_id"] for m in listing}, {first, second})
+        (two,) = [m for m in listing if m["queue_id"] == second]
+        self.assertEqual([r["address"] for r in two["recipients"]], ["b@example.net", "c@example.net"])
+        self.assertIn("Connection refused", two["recipients"][0]["delay_reason"])
+        text = self.postern.queue("list")
+        self.assertIn("-Queue ID-", text)
+        self.assertIn("in 2 Requests.", text)
+
+        self.postern.queue("hold", first)
+        (held,) = [m for m in self.postern.queue_list() if m["queue_name"] == "hold"]
+        self.assertEqual(held["queue_id"], first)
+        self.postern.queue("release", first)
+        self.assertEqual([m for m in self.postern.queue_list() if m["queue_name"] == "hold"], [])
+
+        before = self.postern.log().count("status=deferred")
+        self.postern.queue("flush", "ALL")
+        wait_for(lambda: self.postern.log().count("status=deferred") >= before + 3, what="another attempt")
+
+        self.assertIn("Subject: one", self.postern.queue("show", first))
+        self.postern.queue("delete", first)
+        wait_for(lambda: [m["queue_id"] for m in self.postern.queue_list()] == [second], what="one message")
+        self.assertNotEqual(run("queue", "show", "-c", self.postern.directory, first, check=False).returncode, 0)
+
+    def test_offline(self):
+        id = send(self.postern.plain, "one")
+        self.assertEqual(self.postern.stop(), 0)
+        self.assertEqual([m["queue_id"] for m in self.postern.queue_list()], [id])
+        self.postern.queue("hold", id)
+        self.assertEqual(self.postern.queue_list()[0]["queue_name"], "hold")
+        self.postern.queue("delete", id)
+        self.assertIn("Mail queue is empty", self.postern.queue("list"))
+        # ... and the server can open what the command left.
+        self.postern.start()
+        self.assertIsNotNone(send(self.postern.plain, "two"))
+
+    def test_a_second_server_is_refused(self):
+        second = run("start", "-c", self.postern.directory, "--foreground", check=False)
+        self.assertEqual(second.returncode, 1)
+        self.assertRegex(second.stderr, "already running: process [0-9]+|Address already in use")
+
+
+class Deaths(Case):
+    """Each role, and all of them, killed while messages arrive."""
+
+    def acknowledged_under_load(self, server, disturb, seconds=6, threads=4):
+        done, acknowledged, lock = threading.Event(), {}, threading.Lock()
+
+        def work(number):
+            count = 0
+            while not done.is_set():
+                subject = f"m-{number}-{count}"
+                id = send(server.plain, subject, size=(5_000_000 if count % 20 == 19 else 300))
+                if id:
+                    with lock:
+                        self.assertNotIn(id, acknowledged, "a queue id was used twice")
+                        acknowledged[id] = subject
+                else:
+                    time.sleep(0.05)
+                count += 1
+
+        workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
+        for w in workers:
+            w.start()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            time.sleep(0.7)
+            disturb()
+        done.set()
+        for w in workers:
+            w.join(60)
+        return acknowledged
+
+    def check_delivered(self, server, sink, acknowledged):
+        self.assertGreater(len(acknowledged), 5)
+        wanted = set(acknowledged.values())
+
+        def missing():
+            found = set(re.findall(r"^Subject: (m-\S+)", b"\n".join(m[:4000] for m in sink.messages()).decode("latin-1").replace("\r", ""), re.M))
+            return wanted - found
+
+        def all_there():
+            run("queue", "flush", "-c", server.directory, "ALL", check=False)
+            return not missing()
+
+        try:
+            wait_for(all_there, 60, "delivery")
+        except AssertionError:
+            self.fail(f"acknowledged but not delivered: {sorted(missing())[:10]}\n{server.log()[-2000:]}")
+
+    def test_each_role(self):
+        for victim in ("queue", "smtpd"):
+            with self.subTest(victim):
+                sink = self.sink()
+                server = self.server("minimal_backoff_time = 1s\nqueue_run_delay = 1s\n", sink=sink)
+
+                def disturb():
+                    pid = server.roles().get(victim)
+                    if pid:
+                        os.kill(pid, signal.SIGKILL)
+
+                acknowledged = self.acknowledged_under_load(server, disturb)
+                self.check_delivered(server, sink, acknowledged)
+                self.assertIn(f"{victim} role, process", server.log())
+                server.stop()
+                sink.stop()
+
+    def test_everything_at_once(self):
+        sink = self.sink()
+        server = self.server("minimal_backoff_time = 1s\nqueue_run_delay = 1s\n", sink=sink)
+
+        def disturb():
+            server.kill_all()
+            server.start()
+
+        acknowledged = self.acknowledged_under_load(server, disturb)
+        self.check_delivered(server, sink, acknowledged)
+
+    def test_downstream_away_and_back(self):
+        sink = self.sink()
+        server = self.server("minimal_backoff_time = 1s\nqueue_run_delay = 1s\n", sink=sink)
+        sink.stop()
+        ids = [send(server.plain, f"m-0-{n}") for n in range(20)]
+        self.assertNotIn(None, ids)
+        server.wait_log("status=deferred")
+        server.kill_all()
+        sink.start()
+        server.start()
+        self.check_delivered(server, sink, {id: f"m-0-{n}" for n, id in enumerate(ids)})
+
+
+class Limits(Case):
+    def test_stop_ends_everything(self):
+        server = self.server(sink=self.sink())
+        pids = list(server.roles().values())
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(any(os.path.exists(f"/proc/{p}") for p in pids))
+        self.assertIn("terminating", server.log())
+
+    def test_a_dead_auth_worker_is_replaced(self):
+        server = self.server(sink=self.sink(), tls=True, sasl=Server.SASLDB, users=["alice"])
+        before = {role: pid for role, pid in server.roles().items() if role.startswith("auth")}
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: len([r for r in server.roles() if r.startswith("auth")]) == len(before) and not set(server.roles().values()) & set(before.values()), what="new workers")
+        with smtplib.SMTP("127.0.0.1", server.submission) as s:
+            context = ssl.create_default_context(cafile=f"{server.directory}/cert.pem")
+            context.check_hostname = False
+            s.starttls(context=context)
+            s.login("alice", "wonderland")
+
+
+if __name__ == "__main__":
+    unittest.main()
