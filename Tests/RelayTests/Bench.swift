@@ -66,7 +66,7 @@ final class TestLog: LogSink {
 /// A relay with everything around it, for one test.
 final class RelayBench {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-    let ledger: TestLedger
+    private let reports: any DeliveryLedger
     let log = TestLog()
     let agent: RelayAgent
     private var nextID: UInt64 = 0xA000000000
@@ -78,7 +78,8 @@ final class RelayBench {
         names: ScriptedNameService = ScriptedNameService(),
         ownAddresses: [IPAddress] = [],
         transports: [(name: String, command: String, overrides: [String: String])] = [],
-        ledger: TestLedger = TestLedger()
+        ledger: any DeliveryLedger = TestLedger(),
+        sink: (any LogSink)? = nil
     ) throws {
         let quick = ["smtp_helo_timeout": "5s", "smtp_connect_timeout": "5s", "minimal_backoff_time": "300s"]
         let values = quick.merging(parameters) { $1 }
@@ -100,16 +101,19 @@ final class RelayBench {
                 recipient: recipient
             )
         }
-        self.ledger = ledger
+        reports = ledger
         agent = RelayAgent(
             configuration: configuration,
             resolver: resolver,
             names: names,
-            log: MailLog(sink: log, tag: "postfix", processID: 100),
+            log: MailLog(sink: sink ?? log, tag: "postfix", processID: 100),
             executors: group.makeIterator().map { LoopExecutor($0) }
         )
         agent.start(ledger: ledger)
     }
+
+    /// The ledger of all tests but the measurement.
+    var ledger: TestLedger { reports as! TestLedger }
 
     func job(
         from sender: String = "s@y.example",
