@@ -48,4 +48,10 @@ extension CyrusProfile {
         }
         return nil
     }
+
+    /// The sasldb that the workers open: the one below the chroot directory if there is one.
+    package var sasldbPath: String {
+        let path = (configurationFile() ?? SASLConfigurationFile(path: "", text: "")).sasldbPath
+        return SASLBackEndProbe.candidates(path, chroot: chrootDirectory).first { fileExists($0) } ?? path
+    }
 }

@@ -8,6 +8,7 @@ enum CyrusServer {
     private nonisolated(unsafe) static var callbacks: UnsafeMutablePointer<sasl_callback_t>?
 
     private nonisolated(unsafe) static var prepared: [AuthMechanism] = []
+    private nonisolated(unsafe) static var isInitialized = false
 
     /// What the last ``prepare(_:)`` found.
     static var preparedMechanisms: [AuthMechanism] { CyrusLock.hold { unsafe prepared } }
@@ -27,7 +28,10 @@ enum CyrusServer {
                 unsafe (array + 3).initialize(to: postern_sasl_callback_end())
                 unsafe callbacks = unsafe array
             }
+            // The library counts, and would keep the first configuration.
+            if unsafe isInitialized { _ = sasl_server_done() }
             let status = unsafe sasl_server_init(callbacks, profile.application)
+            unsafe isInitialized = status == SASL_OK
             guard status == SASL_OK else {
                 let words = unsafe context.takeLog().joined(separator: "; ")
                 throw SASLConfigurationError("SASL library initialization: \(errorText(status))\(words.isEmpty ? "" : " (\(words))")")
@@ -45,7 +49,12 @@ enum CyrusServer {
     }
 
     /// Undoes ``prepare(_:)``, so that a test can prepare again. No connection may be left.
-    static func shutdown() { CyrusLock.hold { _ = sasl_server_done() } }
+    static func shutdown() {
+        CyrusLock.hold {
+            if unsafe isInitialized { _ = sasl_server_done() }
+            unsafe isInitialized = false
+        }
+    }
 
     static func takeLog() -> [String] { unsafe context.takeLog() }
 
@@ -153,6 +162,14 @@ enum CyrusServer {
                 }
             }
             return unsafe result(status, out, outLength)
+        }
+    }
+
+    /// `sasl_setpass`; no old password is asked for.
+    func setPassword(name: String, password: SecretBytes, flags: UInt32) -> CInt {
+        unsafe password.bytes.withUnsafeBytes { bytes in
+            unsafe sasl_setpass(
+                connection, name, bytes.isEmpty ? nil : bytes.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(bytes.count), nil, 0, flags)
         }
     }
 

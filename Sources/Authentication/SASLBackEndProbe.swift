@@ -78,20 +78,10 @@ package enum SASLBackEndProbe {
 
     /// 0 when a connection can be made.
     private static func connectError(_ path: String) -> CInt {
-        var address = sockaddr_un()
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < capacity else { return ENAMETOOLONG }
-        address.sun_family = sa_family_t(AF_UNIX)
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
-        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { return errno }
-        defer { _ = Glibc.close(descriptor) }
-        let result = unsafe withUnsafePointer(to: &address) {
-            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                unsafe connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        return result == 0 ? 0 : errno
+        // Without waiting: a full backlog is saslauthd's business, and EAGAIN means that it is there.
+        let (descriptor, number) = connectUnixSocket(path, flags: CInt(SOCK_NONBLOCK.rawValue))
+        if descriptor >= 0 { _ = Glibc.close(descriptor) }
+        return number == EAGAIN ? 0 : number
     }
 }
 

@@ -22,7 +22,11 @@ package struct SASLConfigurationFile: Sendable, Hashable {
     package var sasldbPath: String { settings["sasldb_path"] ?? CyrusDefaults.paths["sasldb_path"] ?? "" }
     package var usesSaslauthd: Bool { passwordMethods.contains("saslauthd") }
     /// Whether accounts of sasldb can log in: with a plain password, or by a mechanism that needs the stored one.
-    package var usesSasldb: Bool { auxiliaryPlugins.isEmpty || auxiliaryPlugins.contains("sasldb") }
+    package var usesSasldb: Bool {
+        guard auxiliaryPlugins.isEmpty || auxiliaryPlugins.contains("sasldb") else { return false }
+        let mechanisms = words("mech_list", default: "")
+        return passwordMethods.contains("auxprop") || mechanisms.isEmpty || mechanisms.contains { !["plain", "login", "anonymous"].contains($0) }
+    }
 
     private func words(_ option: String, default value: String) -> [String] {
         (settings[option] ?? value).split(whereSeparator: { " \t,".contains($0) }).map { $0.lowercased() }

@@ -27,3 +27,5 @@ func readFile(_ path: String, limit: Int) -> [UInt8]? {
 func systemErrorText(_ number: CInt = errno) -> String {
     unsafe strerror(number).map { unsafe String(cString: $0) } ?? "error \(number)"
 }
+
+func fileExists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }

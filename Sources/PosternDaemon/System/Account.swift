@@ -37,7 +37,7 @@ package struct Account: Sendable, Hashable {
     /// Becomes this user for good, with its supplementary groups (a mail owner in group `sasl` reaches saslauthd's socket), and gives up
     /// core files, tracing and new privileges. Without root only the latter. Call before any thread exists and before any byte is read
     /// from the network.
-    func become(chroot directory: String? = nil) throws(SystemError) {
+    package func become(chroot directory: String? = nil) throws(SystemError) {
         if Account.isRoot {
             // Group membership is read from /etc/group, so before the chroot.
             guard unsafe initgroups(name, groupID) == 0 else { throw SystemError("initgroups \(name)") }
