@@ -22,9 +22,8 @@ struct AuthenticationRole {
             switch message {
             case .authentication:
                 guard let descriptor else { continue }
-                // Returns when the smtpd role closes the connection: the process then waits for the next one's.
+                // Closes the descriptor and returns when the smtpd role has closed its end: the process then waits for the next one's.
                 CyrusWorker.run(descriptor: descriptor, profile: profile)
-                close(descriptor)
             case .stop: return
             default: if let descriptor { close(descriptor) }
             }
