@@ -24,7 +24,7 @@ package protocol SpoolFileSystem: Sendable {
     func createDirectory(_ path: String) throws(FileSystemError)
     /// The names in a directory, without `.` and `..`, in any order.
     func list(_ path: String) throws(FileSystemError) -> [String]
-    /// Opens for reading.
+    /// Opens a file that exists, for reading and writing.
     func open(_ path: String) throws(FileSystemError) -> any SpoolFile
     /// Creates a file, mode 0600, for reading and writing. It is an error if it exists.
     func create(_ path: String) throws(FileSystemError) -> any SpoolFile

@@ -37,7 +37,7 @@ package struct LinuxFileSystem: SpoolFileSystem {
     }
 
     package func open(_ path: String) throws(FileSystemError) -> any SpoolFile {
-        let descriptor = unsafe Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        let descriptor = unsafe Glibc.open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else { throw failure("open", path) }
         return LinuxFile(descriptor, path)
     }

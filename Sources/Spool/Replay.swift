@@ -24,13 +24,10 @@ struct Replay {
 
     init(_ fileSystem: any SpoolFileSystem, directory: String) throws(SpoolError) {
         do throws(FileSystemError) {
-            // Both first, so that what is read here cannot be undone by a power cut after it has been acted on.
+            // First, so that no name seen here can be undone by a power cut after it has been acted on.
             try fileSystem.syncDirectory(directory)
             let numbers = try fileSystem.list(directory).compactMap(Journal.number).sorted()
-            if let last = numbers.last {
-                nextNumber = last + 1
-                try fileSystem.open("\(directory)/\(Journal.name(last))").sync()
-            }
+            if let last = numbers.last { nextNumber = last + 1 }
             var found = try headers(fileSystem, directory, numbers)
             chain(&found, directory)
             for segment in found { try read(segment) }
@@ -112,10 +109,22 @@ struct Replay {
         for damage in scan.damages {
             damages.append("\(Journal.name(segment.number)): \(damage.what) (\(damage.length) bytes at \(damage.offset))")
         }
+        if segment.sealedAt == nil { try confirm(bytes, scan, segment.file) }
         segments.append(Journal.Segment(number: segment.number, file: segment.file, end: scan.end))
         nextBatch = scan.nextBatch
         lastChecksum = scan.lastChecksum
         newestTime = max(newestTime, scan.newestTime)
         if scan.isTorn { index.endedCleanly = false }
+    }
+
+    /// Makes the last batch durable. The process that wrote it may have ended before its flush, or after a flush that failed: then the
+    /// pages count as clean, and another flush alone would do nothing. So the same bytes are written to the same place once more.
+    /// All batches before it were flushed, since only one is written at a time.
+    private func confirm(_ bytes: ByteBuffer, _ scan: SegmentScan, _ file: any SpoolFile) throws(FileSystemError) {
+        for (start, end) in [(0, SegmentHeader.length), (max(scan.lastBatch, SegmentHeader.length), scan.end)] where start < end {
+            guard let part = bytes.getSlice(at: bytes.readerIndex + start, length: end - start) else { continue }
+            try file.write([part], at: start)
+        }
+        try file.sync()
     }
 }

@@ -1,4 +1,4 @@
-import NIOCore
+package import NIOCore
 package import Spool
 import Synchronization
 
@@ -36,15 +36,14 @@ package final class SimulatedDisk: SpoolFileSystem {
     package func processCrash() { state.withLock { $0.restart() } }
 
     /// What a reader would find, for tests that damage it.
-    package func contents(_ path: String) -> [UInt8]? { state.withLock { $0.file(at: path)?.bytes } }
+    package func contents(_ path: String) -> ByteBuffer? { state.withLock { $0.file(at: path)?.bytes } }
     /// Changes bytes behind everyone's back, as a rotting disk would.
     package func corrupt(_ path: String, at offset: Int, with bytes: [UInt8]) {
         state.withLock { state in
-            guard let inode = state.names[path] else { return }
-            for (index, byte) in bytes.enumerated() where offset + index < state.inodes[inode]?.bytes.count ?? 0 {
-                state.inodes[inode]?.bytes[offset + index] = byte
-                if offset + index < state.inodes[inode]?.durable.count ?? 0 { state.inodes[inode]?.durable[offset + index] = byte }
-            }
+            guard let inode = state.names[path], var file = state.inodes[inode], offset + bytes.count <= file.durable.readableBytes else { return }
+            file.bytes.setBytes(bytes, at: offset)
+            file.durable.setBytes(bytes, at: offset)
+            state.inodes[inode] = file
         }
     }
 
@@ -158,15 +157,17 @@ private final class SimulatedFile: SpoolFile {
     }
 
     func write(_ buffers: [ByteBuffer], at offset: Int) throws(FileSystemError) {
-        let bytes = buffers.flatMap { Array(buffer: $0) }
-        try disk.perform("write", self) { state throws(FileSystemError) in try state.write(inode, path, bytes, at: offset) }
+        var bytes = ByteBuffer()
+        for buffer in buffers { bytes.writeImmutableBuffer(buffer) }
+        let all = bytes
+        try disk.perform("write", self) { state throws(FileSystemError) in try state.write(inode, path, all, at: offset) }
     }
 
     func read(at offset: Int, length: Int) throws(FileSystemError) -> ByteBuffer {
         try disk.perform("read", self) { state throws(FileSystemError) in
-            let bytes = state.inodes[inode]?.bytes ?? []
-            guard offset < bytes.count, length > 0 else { return ByteBuffer() }
-            return ByteBuffer(bytes: bytes[offset..<min(offset + length, bytes.count)])
+            let bytes = state.inodes[inode]?.bytes ?? ByteBuffer()
+            guard offset < bytes.readableBytes, length > 0 else { return ByteBuffer() }
+            return bytes.getSlice(at: offset, length: min(length, bytes.readableBytes - offset)) ?? ByteBuffer()
         }
     }
 
@@ -182,6 +183,6 @@ private final class SimulatedFile: SpoolFile {
     }
 
     func size() throws(FileSystemError) -> Int {
-        try disk.perform("stat", self) { state throws(FileSystemError) in state.inodes[inode]?.bytes.count ?? 0 }
+        try disk.perform("stat", self) { state throws(FileSystemError) in state.inodes[inode]?.bytes.readableBytes ?? 0 }
     }
 }

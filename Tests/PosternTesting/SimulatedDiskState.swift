@@ -1,3 +1,4 @@
+import NIOCore
 import Spool
 
 /// SplitMix64: small, and the same everywhere.
@@ -20,8 +21,8 @@ struct SimulatedDiskState: Sendable {
     static let blockSize = 4_096
 
     struct Inode: Sendable {
-        var bytes: [UInt8] = []
-        var durable: [UInt8] = []
+        var bytes = ByteBuffer()
+        var durable = ByteBuffer()
         /// Written and not flushed. A failed flush empties it without writing anything.
         var dirty: Set<Int> = []
         var allocated = 0
@@ -57,7 +58,7 @@ struct SimulatedDiskState: Sendable {
     /// Only named files count: the simulated process never relies on files without a name.
     var used: Int {
         names.values.reduce(0) { sum, inode in
-            let size = max(inodes[inode]?.bytes.count ?? 0, inodes[inode]?.allocated ?? 0)
+            let size = max(inodes[inode]?.bytes.readableBytes ?? 0, inodes[inode]?.allocated ?? 0)
             return sum + (size + Self.blockSize - 1) / Self.blockSize * Self.blockSize
         }
     }
@@ -91,38 +92,38 @@ struct SimulatedDiskState: Sendable {
         return locks.insert(path).inserted
     }
 
-    mutating func write(_ inode: Int, _ path: String, _ bytes: [UInt8], at offset: Int) throws(FileSystemError) {
-        var bytes = bytes[...]
+    mutating func write(_ inode: Int, _ path: String, _ bytes: ByteBuffer, at offset: Int) throws(FileSystemError) {
+        var bytes = bytes
         var error: FileSystemError?
         do throws(FileSystemError) {
             try step("write", path)
         } catch let stopped {
             // Of the write during which the machine stopped, any part may have been done.
             guard let stopAt, steps == stopAt + 1 else { throw stopped }
-            bytes = bytes.prefix(Int.random(in: 0...bytes.count, using: &random))
+            bytes.shorten(to: Int.random(in: 0...bytes.readableBytes, using: &random))
             self.stopAt = nil
             error = stopped
         }
         writes += 1
         if failingWrites.remove(writes) != nil {
-            bytes = bytes.prefix(Int.random(in: 0...bytes.count, using: &random))
+            bytes.shorten(to: Int.random(in: 0...bytes.readableBytes, using: &random))
             error = FileSystemError(operation: "write", path: path, code: 5)
         }
-        let growth = max(0, offset + bytes.count - (inodes[inode]?.bytes.count ?? 0))
+        let growth = max(0, offset + bytes.readableBytes - (inodes[inode]?.bytes.readableBytes ?? 0))
         if growth > 0, used + growth > capacity {
-            bytes = bytes.prefix(max(0, bytes.count - (used + growth - capacity)))
+            bytes.shorten(to: max(0, bytes.readableBytes - (used + growth - capacity)))
             error = FileSystemError(operation: "write", path: path, code: 28)
         }
         put(inode, bytes, at: offset)
         if let error { throw error }
     }
 
-    private mutating func put(_ inode: Int, _ bytes: ArraySlice<UInt8>, at offset: Int) {
-        guard !bytes.isEmpty, var file = inodes[inode] else { return }
+    private mutating func put(_ inode: Int, _ bytes: ByteBuffer, at offset: Int) {
+        guard bytes.readableBytes > 0, var file = inodes[inode] else { return }
         inodes[inode] = nil
-        let end = offset + bytes.count
-        if file.bytes.count < end { file.bytes += [UInt8](repeating: 0, count: end - file.bytes.count) }
-        file.bytes.replaceSubrange(offset..<end, with: bytes)
+        let end = offset + bytes.readableBytes
+        file.bytes.lengthen(to: end)
+        file.bytes.setBuffer(bytes, at: offset)
         file.dirty.formUnion(offset / Self.blockSize...(end - 1) / Self.blockSize)
         inodes[inode] = file
     }
@@ -136,7 +137,7 @@ struct SimulatedDiskState: Sendable {
         }
         guard var file = inodes[inode] else { return }
         inodes[inode] = nil
-        for block in file.dirty { file.persist(block, limit: file.bytes.count) }
+        for block in file.dirty { file.persist(block, limit: file.bytes.readableBytes) }
         file.dirty = []
         inodes[inode] = file
     }
@@ -162,13 +163,11 @@ struct SimulatedDiskState: Sendable {
         for inode in inodes.keys.sorted() {
             guard var file = inodes[inode] else { continue }
             // The new length may or may not be there; blocks that were never written read as zeros.
-            let length =
-                Bool.random(using: &random)
-                ? file.bytes.count : Int.random(in: file.durable.count...max(file.durable.count, file.bytes.count), using: &random)
+            let new = file.bytes.readableBytes
+            let old = file.durable.readableBytes
+            let length = Bool.random(using: &random) ? new : Int.random(in: old...max(old, new), using: &random)
             for block in file.dirty.sorted() where Bool.random(using: &random) { file.persist(block, limit: length) }
-            if file.durable.count < length, Bool.random(using: &random) {
-                file.durable += [UInt8](repeating: 0, count: length - file.durable.count)
-            }
+            if Bool.random(using: &random) { file.durable.lengthen(to: length) }
             file.bytes = file.durable
             file.dirty = []
             inodes[inode] = file
@@ -192,9 +191,17 @@ extension SimulatedDiskState.Inode {
     /// Puts one block of the cache on the platter, up to `limit` bytes of file.
     fileprivate mutating func persist(_ block: Int, limit: Int) {
         let start = block * SimulatedDiskState.blockSize
-        let end = min(start + SimulatedDiskState.blockSize, bytes.count, limit)
-        guard start < end else { return }
-        if durable.count < end { durable += [UInt8](repeating: 0, count: end - durable.count) }
-        durable.replaceSubrange(start..<end, with: bytes[start..<end])
+        let end = min(start + SimulatedDiskState.blockSize, bytes.readableBytes, limit)
+        guard start < end, let part = bytes.getSlice(at: start, length: end - start) else { return }
+        durable.lengthen(to: end)
+        durable.setBuffer(part, at: start)
     }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func lengthen(to length: Int) {
+        if readableBytes < length { writeRepeatingByte(0, count: length - readableBytes) }
+    }
+
+    fileprivate mutating func shorten(to length: Int) { moveWriterIndex(to: readerIndex + min(length, readableBytes)) }
 }

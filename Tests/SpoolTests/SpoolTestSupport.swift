@@ -50,8 +50,10 @@ func envelope(from sender: String = "sender@example.com", to recipients: [String
 
 /// Content that tells which message it belongs to at every place.
 func content(_ id: QueueID, _ length: Int) -> ByteBuffer {
-    let line = Array("This is a line of message \(id).\r\n".utf8)
-    return ByteBuffer(bytes: (0..<length).lazy.map { line[$0 % line.count] })
+    let line = "This is a line of message \(id).\r\n"
+    var bytes = ByteBuffer()
+    while bytes.readableBytes < length { bytes.writeString(line) }
+    return bytes.readSlice(length: length) ?? bytes
 }
 
 func read(_ content: any MessageContent) throws -> ByteBuffer {

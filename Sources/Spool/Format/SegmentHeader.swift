@@ -60,7 +60,8 @@ struct SegmentHeader: Sendable, Hashable {
             let number: UInt64 = bytes.readField(), let salt: UInt64 = bytes.readField(), let created = bytes.readDouble(),
             let firstBatch: UInt64 = bytes.readField(), let limit: UInt64 = bytes.readField(), let previous: UInt64 = bytes.readField(),
             let previousEnd: UInt64 = bytes.readField(), let previousChecksum: UInt32 = bytes.readField(),
-            bytes.readField(UInt32.self) != nil, let checksum: UInt32 = bytes.readField(), checksum == crc32c(checked)
+            bytes.readField(UInt32.self) != nil, let checksum: UInt32 = bytes.readField(), bytes.readField(UInt32.self) != nil,
+            checksum == crc32c(checked)
         else { return .invalid }
         return .header(
             SegmentHeader(

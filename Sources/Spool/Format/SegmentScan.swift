@@ -21,6 +21,8 @@ struct SegmentScan: Sendable {
     var damages: [Damage] = []
     /// Behind the last batch; where a torn one was cut, if ``isTorn``.
     var end: Int
+    /// Where the last batch begins; the start of the file if there is none.
+    var lastBatch = 0
     /// An unfinished last batch was found and cut. It had never been acknowledged.
     var isTorn = false
     /// The checksum and number that the next batch goes on from.
@@ -45,6 +47,7 @@ struct SegmentScan: Sendable {
         while position < limit {
             if let (batch, next) = Self.wholeBatch(bytes, at: position, salt: header.salt) {
                 take(batch.header, batch.records, at: position)
+                lastBatch = position
                 position = next
                 end = next
                 continue
