@@ -1,26 +1,25 @@
-import Glibc
 import SMTPCore
 
-/// The queue in words: what `mailq` (`postqueue -p`) and `postqueue -j` print. Pure, but for the time zone.
+/// The queue in words: what `mailq` (`postqueue -p`) and `postqueue -j` print. Pure, but for the machine's time zone.
 package enum QueueReport {
     package static let header = "-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n"
     package static let empty = "Mail queue is empty\n"
 
     /// One message, with an empty line after it. `localTime` gives the offset from UTC in seconds for a time since 1970.
-    package static func text(_ message: QueueListing, localTime: (Double) -> Int = offsetFromUTC) -> String {
+    package static func text(_ message: QueueListing, localTime: (Double) -> Int = SystemClock.offsetFromUTC) -> String {
         let mark =
             switch message.state {
             case .active: "*"
             case .hold: "!"
-            case .deferred: " "
+            case .deferred: ""
             }
-        var out = pad(message.id.description + mark, 11, left: false) + " " + pad(String(message.size), 8) + " "
+        var out = pad(message.id.description + mark, 11, left: false) + pad(String(message.size), 8) + " "
         out += arrivalTime(message.arrival, localTime) + "  " + name(message.sender) + "\n"
         var lastReason = ""
         for recipient in message.recipients {
             // Recipients that wait for the same reason share its line.
             if recipient.delayReason != lastReason, !recipient.delayReason.isEmpty {
-                out += pad("(\(printable(recipient.delayReason)))", 83) + "\n"
+                out += pad("(\(printable(recipient.delayReason)))", 78) + "\n"
             }
             lastReason = recipient.delayReason
             out += pad("", 41) + printable(recipient.address.description) + "\n"
@@ -43,14 +42,6 @@ package enum QueueReport {
         return "{\"queue_name\": \"\(message.state.rawValue)\", \"queue_id\": \"\(message.id)\", \"arrival_time\": \(arrival), "
             + "\"message_size\": \(message.size), \"forced_expire\": false, \"sender\": \(quoted(name(message.sender))), "
             + "\"recipients\": [\(recipients.joined(separator: ", "))]}\n"
-    }
-
-    /// The offset of this machine's time zone at a time.
-    package static func offsetFromUTC(_ time: Double) -> Int {
-        var seconds = time_t(max(min(time, 1e15), 0))
-        var broken = tm()
-        guard unsafe localtime_r(&seconds, &broken) != nil else { return 0 }
-        return broken.tm_gmtoff
     }
 
     private static func name(_ sender: Address) -> String { sender.isNull ? "MAILER-DAEMON" : printable(sender.description) }

@@ -40,7 +40,9 @@ package final class SimulatedDisk: SpoolFileSystem {
     /// Changes bytes behind everyone's back, as a rotting disk would.
     package func corrupt(_ path: String, at offset: Int, with bytes: [UInt8]) {
         state.withLock { state in
-            guard let inode = state.names[path], var file = state.inodes[inode], offset + bytes.count <= file.durable.readableBytes else { return }
+            guard let inode = state.names[path], var file = state.inodes[inode], offset + bytes.count <= file.durable.readableBytes else {
+                return
+            }
             file.bytes.setBytes(bytes, at: offset)
             file.durable.setBytes(bytes, at: offset)
             state.inodes[inode] = file

@@ -167,7 +167,9 @@ final class Simulation: @unchecked Sendable {
         if size > options.inlineLimit, chance(2) {
             let writer = spool.beginLarge(id)
             var bytes = content(id, size)
-            while let part = bytes.readSlice(length: min(bytes.readableBytes, 3_000)), part.readableBytes > 0 { writer.append(part) { _ in } }
+            while let part = bytes.readSlice(length: min(bytes.readableBytes, 3_000)), part.readableBytes > 0 {
+                writer.append(part) { _ in }
+            }
             if chance(6) {
                 writer.abort()
                 messages[id]?.isRefused = true
@@ -175,13 +177,18 @@ final class Simulation: @unchecked Sendable {
                 writer.commit(message, arrival: clock.wallTime(), receipt: receipt)
             }
         } else {
-            spool.accept(IncomingMessage(id: id, envelope: message, content: content(id, size), arrival: clock.wallTime()), receipt: receipt)
+            spool.accept(
+                IncomingMessage(id: id, envelope: message, content: content(id, size), arrival: clock.wallTime()),
+                receipt: receipt
+            )
         }
         if chance(2) { spool.turn() }
     }
 
     private func report(_ spool: Spool, _ agent: RecordingAgent) {
-        guard let job = agent.take(Int.random(in: 0..<max(agent.jobs.count, 1), using: &random)), var message = messages[job.id] else { return }
+        guard let job = agent.take(Int.random(in: 0..<max(agent.jobs.count, 1), using: &random)), var message = messages[job.id] else {
+            return
+        }
         var left: [String] = []
         var outcomes: [RecipientOutcome] = []
         for recipient in job.envelope.recipients {
@@ -253,7 +260,8 @@ final class Simulation: @unchecked Sendable {
             if message.isPromised, !message.isFinished, !message.states.contains([]) { throw BrokenPromise(description: "\(id) is lost") }
             // What is gone stays gone.
             messages[id]?.isFinished = true
-            if message.isPromised, let bounce = message.bounce, message.states.last == [], !message.isFinished, messages[bounce]?.isFinished == false,
+            if message.isPromised, let bounce = message.bounce, message.states.last == [], !message.isFinished,
+                messages[bounce]?.isFinished == false,
                 listed[bounce] == nil, messages[bounce]?.isPromised == true
             {
                 throw BrokenPromise(description: "\(id) is finished and its bounce \(bounce) is lost")
