@@ -70,21 +70,23 @@ package struct QueueResponder {
     }
 
     private func list(json: Bool, output: (String) -> Bool) throws(SpoolError) {
-        var report = QueueReport(json: json)
+        var (count, bytes) = (0, 0)
         var last: QueueID?
         while true {
             let page = try spool.list(after: last, limit: Self.page)
-            guard output(page.map { report.entry($0) }.joined()) else { return }
+            let head = !json && count == 0 && !page.isEmpty ? QueueReport.header : ""
+            guard output(head + page.map { json ? QueueReport.json($0) : QueueReport.text($0) }.joined()) else { return }
+            count += page.count
+            bytes += page.reduce(0) { $0 + $1.size }
             guard page.count == Self.page else { break }
             last = page.last?.id
         }
-        _ = output(report.trailer())
+        if !json { _ = output(count == 0 ? QueueReport.empty : QueueReport.trailer(bytes: bytes, count: count)) }
     }
 
     private func show(_ id: QueueID, output: (String) -> Bool) throws(SpoolError) {
         let (listing, content) = try spool.message(id)
-        var report = QueueReport(json: false)
-        guard output(report.entry(listing) + "\n") else { return }
+        guard output(QueueReport.text(listing) + "\n") else { return }
         var offset = 0
         while offset < content.size {
             let piece: String
