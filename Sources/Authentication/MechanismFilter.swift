@@ -1,5 +1,6 @@
 /// `smtpd_sasl_mechanism_filter` and `smtp_sasl_mechanism_filter`: names of mechanisms in any letter case, `!` for exceptions, `static:` for
-/// all. The first pattern that matches decides; a name that none matches is not accepted. An empty list accepts all.
+/// all. The first pattern that matches decides; a name that none matches is not accepted. The relay's empty list accepts all, the server's none:
+/// Postfix's smtpd ends with `smtpd_sasl_mechanism_filter discards all mechanisms`.
 package struct MechanismFilter: Sendable, Hashable {
     private struct Pattern: Sendable, Hashable {
         var accepts: Bool
@@ -15,8 +16,10 @@ package struct MechanismFilter: Sendable, Hashable {
 
     /// Throws ``SASLConfigurationError`` for a table other than `static:` and for a file name: they are not looked up here, and
     /// passing over them would announce more than the administrator wants.
-    package init(parsing text: String) throws(SASLConfigurationError) {
+    /// - Parameter emptyAcceptsAll: false for `smtpd_sasl_mechanism_filter`.
+    package init(parsing text: String, emptyAcceptsAll: Bool = true) throws(SASLConfigurationError) {
         patterns = []
+        defer { if patterns.isEmpty, !emptyAcceptsAll { patterns = [Pattern(accepts: false, name: nil)] } }
         for word in text.split(whereSeparator: { ", \t\r\n".contains($0) }) {
             var name = word
             var accepts = true

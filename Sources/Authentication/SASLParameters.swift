@@ -8,7 +8,9 @@ extension AuthClientConfiguration {
             serverName: parameter("myhostname"),
             securityOptions: try named("smtpd_sasl_security_options", parameter, SASLSecurityOptions.init(parsing:)),
             tlsSecurityOptions: try named("smtpd_sasl_tls_security_options", parameter, SASLSecurityOptions.init(parsing:)),
-            mechanismFilter: try named("smtpd_sasl_mechanism_filter", parameter, MechanismFilter.init(parsing:)),
+            mechanismFilter: try named("smtpd_sasl_mechanism_filter", parameter) { text throws(SASLConfigurationError) in
+                try MechanismFilter(parsing: text, emptyAcceptsAll: false)
+            },
             timeoutSeconds: timeoutSeconds
         )
     }

@@ -43,6 +43,11 @@ struct ConfigurationTests {
         #expect(try MechanismFilter(parsing: text).accepts(name.lowercased()) == accepted)
     }
 
+    @Test func anEmptyFilterOfTheServerDiscardsAll() throws {
+        #expect(try !MechanismFilter(parsing: " ", emptyAcceptsAll: false).accepts("PLAIN"))
+        #expect(try MechanismFilter(parsing: "plain", emptyAcceptsAll: false).accepts("PLAIN"))
+    }
+
     @Test(arguments: ["hash:/etc/x", "/etc/file", "plain, !"])
     func filterRefusesWhatItCannotLookUp(text: String) {
         #expect(throws: SASLConfigurationError.self) { try MechanismFilter(parsing: text) }

@@ -52,7 +52,7 @@ extension AuthClientConfiguration {
             serverName: settings.text("myhostname"),
             securityOptions: try SASLSecurityOptions(parsing: settings.text("smtpd_sasl_security_options")),
             tlsSecurityOptions: try SASLSecurityOptions(parsing: settings.text("smtpd_sasl_tls_security_options")),
-            mechanismFilter: try MechanismFilter(parsing: settings.text("smtpd_sasl_mechanism_filter")),
+            mechanismFilter: try MechanismFilter(parsing: settings.text("smtpd_sasl_mechanism_filter"), emptyAcceptsAll: false),
             timeoutSeconds: Int(settings.duration("smtpd_sasl_timeout").components.seconds)
         )
     }
