@@ -9,8 +9,9 @@ struct Postern: AsyncParsableCommand {
         abstract: "An SMTP submission server that reads Postfix's own configuration.",
         version: PosternVersion.text,
         subcommands: [
-            StartCommand.self, StopCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, QueueCommand.self, MapCommand.self,
-            CertCommand.self, UserCommand.self, AuthTestCommand.self, RoleCommand.self, SinkCommand.self,
+            StartCommand.self, StopCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, ConfCommand.self,
+            QueueCommand.self, ExplainCommand.self, AuthTestCommand.self, UserCommand.self, MapCommand.self, CertCommand.self,
+            SinkCommand.self, RoleCommand.self,
         ]
     )
 }
