@@ -22,17 +22,17 @@ struct Resolution {
             case .failed(let reason): return failure(reason, current)
             case .no: return await resolveForeign(current, sender: sender)
             case .yes:
-                guard let next = router.rewriter.routing(in: current.localPart) else { return await resolveLocal(current, sender: sender) }
+                guard let next = router.rewriter.routing(in: current.localPart) else { return await resolveLocal(current) }
                 current = router.rewriter.rewrite(next)
             }
         }
         return illegal(current)
     }
 
-    private func resolveLocal(_ address: Address, sender: Address?) async -> AddressResolution {
+    private func resolveLocal(_ address: Address) async -> AddressResolution {
         var recipient = address
         if recipient.localPart.isEmpty { recipient.localPart = router.emptyAddressRecipient }
-        return await complete(recipient, .local, router.transports.local, fallbackHop: router.myHostname, sender: sender)
+        return await complete(recipient, .local, router.transports.local, fallbackHop: recipient.domain ?? "")
     }
 
     private func resolveForeign(_ address: Address, sender: Address?) async -> AddressResolution {
@@ -54,7 +54,7 @@ struct Resolution {
                 hasSenderSpecifiedRouting: router.rewriter.routing(in: address.localPart) != nil
             )
         case .virtualMailbox:
-            result = await complete(address, .virtualMailbox, router.transports.virtual, fallbackHop: domain, sender: sender)
+            result = await complete(address, .virtualMailbox, router.transports.virtual, fallbackHop: domain)
         case .relay:
             result = await completeRemote(address, .relay, router.transports.relay, sender: sender)
         case .default, .local:
@@ -83,17 +83,17 @@ struct Resolution {
             case .notFound: break
             }
         }
-        return await complete(address, kind, spec, fallbackHop: hop.isEmpty ? address.domain ?? "" : hop, sender: sender)
+        return await complete(address, kind, spec, fallbackHop: hop.isEmpty ? address.domain ?? "" : hop)
     }
 
-    private func complete(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, fallbackHop: String, sender: Address?) async
+    private func complete(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, fallbackHop: String) async
         -> AddressResolution
     {
         var result = AddressResolution(
             outcome: .resolved,
             addressClass: kind,
             transport: spec.transport,
-            nextHop: spec.nextHop.isEmpty ? fallbackHop : spec.nextHop,
+            nextHop: spec.nextHop.isEmpty ? DomainName.folded(fallbackHop) : spec.nextHop,
             recipient: address
         )
         switch await router.transports.override(for: address) {
@@ -103,7 +103,7 @@ struct Resolution {
             let override = TransportSpec(text)
             if !override.transport.isEmpty {
                 result.transport = override.transport
-                result.nextHop = override.nextHop.isEmpty ? address.domain ?? "" : override.nextHop
+                result.nextHop = override.nextHop.isEmpty ? DomainName.folded(address.domain ?? "") : override.nextHop
             } else if !override.nextHop.isEmpty {
                 result.nextHop = override.nextHop
             }
