@@ -64,7 +64,7 @@ let package = Package(
             name: "postern",
             dependencies: [
                 "PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", "Resolver", "Restrictions", "Routing",
-                nioPosix, argumentParser,
+                nio, nioPosix, argumentParser,
             ]
         ),
 

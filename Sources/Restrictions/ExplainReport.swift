@@ -1,3 +1,4 @@
+import Resolver
 package import Routing
 package import SMTPCore
 package import Settings
@@ -74,7 +75,7 @@ package struct ExplainReport: Sendable {
         let mark = isDeciding ? "=>" : "  "
         let number = String(step.index + 1)
         let name = "\(mark) \(String(repeating: " ", count: max(0, 2 - number.count)))\(number)  \(step.restriction)"
-        let padding = String(repeating: " ", count: max(2, 58 - name.count))
+        let padding = String(repeating: " ", count: max(2, 59 - name.count))
         var lines = ["\(name)\(padding)\(Self.word(step.result))"]
         if let key = step.key {
             let answer = step.value.map { "\"\($0)\"" } ?? "no entry"

@@ -66,6 +66,7 @@ struct ListBuilder {
             }
         case .unlisted(let side):
             guard let check = context.unlisted else {
+                if context.unlistedFailed { return [] }
                 let text = "restriction \(item) is used in a table only: name it in a restriction list or class too"
                 diagnostics.append(Diagnostic(.error, text, at: location))
                 return []

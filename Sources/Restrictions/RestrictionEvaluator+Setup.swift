@@ -45,7 +45,12 @@ struct RestrictionSetup {
                 at: settings.location(of: "mynetworks")
             )
         }
-        let context = RuleContext(classNames: sources.classNames, senderLogins: logins ?? .empty, unlisted: unlisted)
+        let context = RuleContext(
+            classNames: sources.classNames,
+            senderLogins: logins ?? .empty,
+            unlisted: unlisted,
+            unlistedFailed: needsUnlisted && unlisted == nil
+        )
         var builder = ListBuilder(context: context, tables: tables)
         var classes: [String: RestrictionList] = [:]
         for source in sources.classes {

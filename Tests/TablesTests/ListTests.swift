@@ -51,7 +51,7 @@ struct ListTests {
         ("fail:x", .exact, "a", .failed("fail:x lookup error")),
     ])
     func domains(_ list: String, _ matching: DomainList.Matching, _ domain: String, _ expected: ListMatch) async throws {
-        #expect(await DomainList(list, matching: matching, tables: TableRegistry()).contains(domain) == expected)
+        #expect(try await DomainList(list, matching: matching, tables: TableRegistry()).contains(domain) == expected)
     }
 
     @Test func files() async throws {
