@@ -34,7 +34,9 @@ package struct ExplainReport: Sendable {
         }
         resolution = await router.resolve(facts.recipient ?? .null, sender: facts.sender)
         var locations: [String: SourceLocation] = [:]
-        for step in stages.flatMap(\.decision.trace) where locations[step.list] == nil { locations[step.list] = settings.location(of: step.list) }
+        for step in stages.flatMap(\.decision.trace) where locations[step.list] == nil {
+            locations[step.list] = settings.location(of: step.list)
+        }
         self.locations = locations
     }
 

@@ -73,7 +73,9 @@ struct Resolution {
     }
 
     /// Fills in the next hop of a destination off this host: the transport's own, the sender's relay host, `relayhost`, the domain.
-    private func completeRemote(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, sender: Address?) async -> AddressResolution {
+    private func completeRemote(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, sender: Address?) async
+        -> AddressResolution
+    {
         var hop = router.transports.relayHost
         if spec.nextHop.isEmpty, let sender {
             switch await router.transports.relayHost(for: sender) {
@@ -119,10 +121,22 @@ struct Resolution {
     }
 
     private func failure(_ reason: String, _ address: Address) -> AddressResolution {
-        AddressResolution(outcome: .failed(reason), addressClass: .default, transport: "retry", nextHop: "4.3.0 \(reason)", recipient: address)
+        AddressResolution(
+            outcome: .failed(reason),
+            addressClass: .default,
+            transport: "retry",
+            nextHop: "4.3.0 \(reason)",
+            recipient: address
+        )
     }
 
     private func illegal(_ address: Address) -> AddressResolution {
-        AddressResolution(outcome: .illegal, addressClass: .default, transport: "error", nextHop: "5.1.3 bad address syntax", recipient: address)
+        AddressResolution(
+            outcome: .illegal,
+            addressClass: .default,
+            transport: "error",
+            nextHop: "5.1.3 bad address syntax",
+            recipient: address
+        )
     }
 }

@@ -2,7 +2,9 @@ import Settings
 
 extension FixedTable {
     /// `inline:{ key=value, { key = text with spaces } }`.
-    static func inline(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry) throws(ConfigurationError) -> FixedTable {
+    static func inline(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry) throws(ConfigurationError)
+        -> FixedTable
+    {
         guard let group = ListText.group(body), let items = ListText.items(group) else {
             throw ConfigurationError("bad syntax in \"\(spec)\", expecting inline:{name=value...}", at: location)
         }

@@ -16,8 +16,7 @@ struct ExplainCommand: AsyncParsableCommand {
         discussion: "Exit status 0 if the recipient is accepted, 1 if it is refused, 2 if the question cannot be asked."
     )
 
-    @Option(name: [.customShort("c"), .customLong("config")], help: "The directory of main.cf and master.cf (default: /etc/postern, else /etc/postfix).")
-    var directory: String?
+    @OptionGroup var source: ConfigurationOption
 
     @Option(help: "The service: its name in master.cf, or its port.")
     var service: String?
@@ -45,8 +44,7 @@ struct ExplainCommand: AsyncParsableCommand {
 
     func run() async throws {
         guard let address = IPAddress(client) else { throw ValidationError("--client: \"\(client)\" is not an IP address") }
-        let path = directory ?? Configuration.defaultDirectory(environment: SystemEnvironment.current())
-        let (loaded, diagnostics) = Configuration.load(directory: path)
+        let (loaded, diagnostics) = Configuration.load(directory: source.resolved)
         guard let configuration = loaded else { throw failure(diagnostics.filter { $0.severity == .error }) }
         let chosen = try choose(configuration)
         let settings = configuration.settings(for: chosen)
@@ -108,7 +106,7 @@ struct ExplainCommand: AsyncParsableCommand {
     }
 
     private func failure(_ diagnostics: [Diagnostic]) -> any Error {
-        for diagnostic in diagnostics { print(diagnostic) }
+        for diagnostic in diagnostics { complain("\(diagnostic)") }
         return ExitCode(2)
     }
 

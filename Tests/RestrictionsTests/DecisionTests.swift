@@ -20,7 +20,8 @@ struct DecisionTests {
 
     @Test func trace() async throws {
         var player = try Self.player([
-            "smtpd_sender_restrictions": "permit_mynetworks, warn_if_reject reject_non_fqdn_sender, check_sender_access inline:{{s.example=DUNNO}}",
+            "smtpd_sender_restrictions":
+                "permit_mynetworks, warn_if_reject reject_non_fqdn_sender, check_sender_access inline:{{s.example=DUNNO}}",
             "smtpd_recipient_restrictions": "check_recipient_access inline:{{a@local.example=450 later}}",
         ])
         let answer = try await player.play([("from", "u@sub.s.example"), ("to", "a@local.example")])
@@ -67,7 +68,10 @@ struct DecisionTests {
         ("DISCARD", Decision.Notice(verb: "discard", text: "<s@sender.example>: Sender address triggers DISCARD action"), [.discard]),
         (
             "PREPEND no header",
-            Decision.Notice(verb: "warning", text: "access table static:{PREPEND no header}: PREPEND action requires header: text, not \"no header\""),
+            Decision.Notice(
+                verb: "warning",
+                text: "access table static:{PREPEND no header}: PREPEND action requires header: text, not \"no header\""
+            ),
             []
         ),
     ])
@@ -112,7 +116,10 @@ struct DecisionTests {
         #expect(try await player.play([("to", "a@local.example")]) == "ok")
         let expected = [
             Decision.Notice(verb: "reject_warning", text: "554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied"),
-            Decision.Notice(verb: "reject_warning", text: "450 4.7.0 <unknown[192.0.2.1]>: Client host rejected: defer_if_permit requested"),
+            Decision.Notice(
+                verb: "reject_warning",
+                text: "450 4.7.0 <unknown[192.0.2.1]>: Client host rejected: defer_if_permit requested"
+            ),
         ]
         #expect(player.decisions.last?.notices == expected)
     }
@@ -154,7 +161,9 @@ struct DecisionTests {
     }
 
     static let dns = ScriptedNameService(
-        addresses: ["a.example": .found([.v4(1)]), "slow.example": .temporaryFailure("time-out"), "mx.example": .noData, "empty.example": .noData],
+        addresses: [
+            "a.example": .found([.v4(1)]), "slow.example": .temporaryFailure("time-out"), "mx.example": .noData, "empty.example": .noData,
+        ],
         mailExchangers: [
             "mx.example": .found([MailExchanger(preference: 1, host: "m.example")]), "a.example": .noData, "empty.example": .noData,
             "null.example": .found([MailExchanger(preference: 0, host: "")]), "slow.example": .temporaryFailure("time-out"),

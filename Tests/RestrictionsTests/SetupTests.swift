@@ -45,7 +45,8 @@ struct SetupTests {
 
     @Test func everyProblemInOneRun() {
         let found = Self.errors([
-            "smtpd_client_restrictions": "nonsense", "smtpd_helo_restrictions": "reject_rhsbl_helo x", "smtpd_data_restrictions": "static:x",
+            "smtpd_client_restrictions": "nonsense", "smtpd_helo_restrictions": "reject_rhsbl_helo x",
+            "smtpd_data_restrictions": "static:x",
             "smtpd_restriction_classes": "missing", "mynetworks": "10.0.0.1/8", "smtpd_relay_restrictions": "permit",
         ])
         #expect(found.count == 6, "\(found)")
@@ -56,7 +57,8 @@ struct SetupTests {
 
     @Test(arguments: [
         ("permit_mynetworks", "", true), ("", "", true), ("permit_mynetworks, permit, reject", "", true),
-        ("warn_if_reject reject_unauth_destination", "", true), ("strict", "", false), ("warn_if_reject strict", "", true), ("lax", "", true),
+        ("warn_if_reject reject_unauth_destination", "", true), ("strict", "", false), ("warn_if_reject strict", "", true),
+        ("lax", "", true),
         ("reject_unauth_destination", "", false), ("defer_unauth_destination", "", false), ("", "reject", false), ("", "defer", false),
         ("permit_mynetworks", "defer_if_permit", false), ("permit_mynetworks, Reject_Unauth_Destination", "", false),
         ("reject_plaintext_session", "", true), ("loop", "", true),

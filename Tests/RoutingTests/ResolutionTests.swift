@@ -23,7 +23,9 @@ struct ResolutionTests {
         return Address(localPart: String(text[..<at]), domain: String(text[text.index(after: at)...]))
     }
 
-    func expect(_ router: AddressRouter, _ text: String, _ recipient: String, _ transport: String, _ hop: String, sender: String? = nil) async {
+    func expect(_ router: AddressRouter, _ text: String, _ recipient: String, _ transport: String, _ hop: String, sender: String? = nil)
+        async
+    {
         let resolution = await router.resolve(Self.address(text), sender: sender.map(Self.address))
         #expect(resolution.outcome == .resolved, "\(text)")
         #expect(resolution.recipient.internalForm == recipient, "\(text)")
@@ -71,8 +73,10 @@ struct ResolutionTests {
     }
 
     @Test(arguments: [
-        ("u+x@a.example", "slow", "ext"), ("u+y@a.example", "slow", "user"), ("u@a.example", "slow", "user"), ("v@a.example", "slow", "dom"),
-        ("v@s.a.example", "slow", "star"), ("v@s.b.example", "slow", "sub"), ("v@t.s.b.example", "slow", "sub"), ("v@b.example", "smtp", "hop"),
+        ("u+x@a.example", "slow", "ext"), ("u+y@a.example", "slow", "user"), ("u@a.example", "slow", "user"),
+        ("v@a.example", "slow", "dom"),
+        ("v@s.a.example", "slow", "star"), ("v@s.b.example", "slow", "sub"), ("v@t.s.b.example", "slow", "sub"),
+        ("v@b.example", "smtp", "hop"),
         ("v@n.example", "smtp", "[smart.example]"), ("v@t.example", "slow", "t.example"), ("v@e.example", "error", "5.1.9 no such place"),
         ("v@r.example", "retry", "4.4.9 later"), ("v@local.example", "slow", "local.example"), ("v@vmail.example", "virtual", "[h]"),
         ("v@relay.example", "smtp", "[z]:26"), ("v@other.example", "slow", "star"), ("v@[192.0.2.1]", "slow", "star"),
@@ -88,7 +92,9 @@ struct ResolutionTests {
     }
 
     @Test func subdomainsInTransportMaps() async throws {
-        let router = try Self.router(["parent_domain_matches_subdomains": "transport_maps", "transport_maps": "inline:{a.example=slow:dom}"])
+        let router = try Self.router([
+            "parent_domain_matches_subdomains": "transport_maps", "transport_maps": "inline:{a.example=slow:dom}",
+        ])
         await expect(router, "u@s.a.example", "u@s.a.example", "slow", "dom")
         await expect(router, "u@s.relay.example", "u@s.relay.example", "smtp", "s.relay.example")
     }
@@ -139,7 +145,8 @@ struct ResolutionTests {
     }
 
     @Test(arguments: [
-        "a@[bad]", "a@[bad", "a@b..c", "a@.b", "a@b..", "a@", "a@-b.example", "a@[2001:db8::1]", "a@123", "a@123.45", "a@1.2.3.4", "a@b c.example",
+        "a@[bad]", "a@[bad", "a@b..c", "a@.b", "a@b..", "a@", "a@-b.example", "a@[2001:db8::1]", "a@123", "a@123.45", "a@1.2.3.4",
+        "a@b c.example",
     ])
     func illegal(_ text: String) async throws {
         #expect(try await Self.router().resolve(Self.address(text)).outcome == .illegal)

@@ -7,16 +7,21 @@ import Testing
 struct WaysOutTests {
     static let available: Set<String> = ["smtp", "relay", "lmtp", "error", "retry", "discard"]
 
-    @Test(arguments: [
-        ([:], ["local", "virtual mailbox"]),
-        (["virtual_mailbox_domains": ""], ["local"]),
-        (["mailbox_transport": "lmtp:unix:private/lmtp", "virtual_transport": "lmtp:unix:private/lmtp"], []),
-        (["local_transport": "smtp:[127.0.0.1]:24", "virtual_transport": "error:no"], []),
-        (["local_transport": "cyrus", "virtual_mailbox_domains": ""], ["local"]),
-        (["fallback_transport": "uucp", "virtual_mailbox_domains": ""], ["local"]),
-        (["local_transport": "lmtp:x", "virtual_mailbox_domains": "", "default_transport": "uucp", "relay_transport": "ifmail"], ["relay", "default"]),
-        (["local_transport": "lmtp:x", "virtual_mailbox_domains": "", "relay_domains": "", "relay_transport": "ifmail"], []),
-    ] as [([String: String], [String])])
+    @Test(
+        arguments: [
+            ([:], ["local", "virtual mailbox"]),
+            (["virtual_mailbox_domains": ""], ["local"]),
+            (["mailbox_transport": "lmtp:unix:private/lmtp", "virtual_transport": "lmtp:unix:private/lmtp"], []),
+            (["local_transport": "smtp:[127.0.0.1]:24", "virtual_transport": "error:no"], []),
+            (["local_transport": "cyrus", "virtual_mailbox_domains": ""], ["local"]),
+            (["fallback_transport": "uucp", "virtual_mailbox_domains": ""], ["local"]),
+            (
+                ["local_transport": "lmtp:x", "virtual_mailbox_domains": "", "default_transport": "uucp", "relay_transport": "ifmail"],
+                ["relay", "default"]
+            ),
+            (["local_transport": "lmtp:x", "virtual_mailbox_domains": "", "relay_domains": "", "relay_transport": "ifmail"], []),
+        ] as [([String: String], [String])]
+    )
     func namesTheClass(_ settings: [String: String], _ classes: [String]) throws {
         let all = ServiceSettings.testing(ResolutionTests.domains.merging(settings) { $1 })
         let router = try AddressRouter(settings: all, tables: TableRegistry(), ownAddresses: [])
@@ -42,14 +47,17 @@ struct WaysOutTests {
     }
 
     @Test func domainInTwoClassesIsAWarning() throws {
-        let settings = ServiceSettings.testing(["mydestination": "a.example", "virtual_alias_domains": "A.example", "relay_domains": "b.example"])
+        let settings = ServiceSettings.testing([
+            "mydestination": "a.example", "virtual_alias_domains": "A.example", "relay_domains": "b.example",
+        ])
         let router = try AddressRouter(settings: settings, tables: TableRegistry(), ownAddresses: [])
         #expect(router.warnings.map(\.message) == ["do not list domain a.example in BOTH mydestination and virtual_alias_domains"])
     }
 
     @Test func allProblemsAtOnce() {
         let settings = ServiceSettings.testing([
-            "mydestination": "nonsense:x", "relay_domains": "tcp:x:1", "transport_maps": "texthash:/nowhere/transport", "proxy_interfaces": "host",
+            "mydestination": "nonsense:x", "relay_domains": "tcp:x:1", "transport_maps": "texthash:/nowhere/transport",
+            "proxy_interfaces": "host",
         ])
         do {
             _ = try AddressRouter(settings: settings, tables: TableRegistry(), ownAddresses: [])
