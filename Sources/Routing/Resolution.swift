@@ -13,9 +13,7 @@ struct Resolution {
     func resolve(_ address: Address, sender: Address?) async -> AddressResolution {
         var current = address.isNull ? Address(localPart: router.emptyAddressRecipient, domain: router.myHostname) : address
         for _ in 0..<Self.maximumLayers {
-            if let domain = current.domain, domain.utf8.count > 1, domain.utf8.last == UInt8(ascii: ".") {
-                current.domain = String(domain.dropLast())
-            }
+            current.domain = current.domain.map(AddressRewriter.withoutTrailingDot)
             if current.domain == nil { current.domain = router.myHostname }
             current = router.withNumericDomainAsLiteral(current)
             switch await router.domains.isLocal(DomainName.folded(current.domain ?? "")) {

@@ -137,6 +137,16 @@ struct ResolutionTests {
         #expect(try await Self.router().resolve(Self.address("u@127.0.0.1")).outcome == .illegal)
     }
 
+    @Test(arguments: [
+        ("u@host.", "u@host", "host"), ("u@host", "u@host.test.example", "host.test.example"), ("a%b.", "a@b", "b"),
+        ("u@a.b.", "u@a.b", "a.b"),
+    ])
+    func trailingDots(_ text: String, _ recipient: String, _ hop: String) async throws {
+        let router = try Self.router(["append_dot_mydomain": "yes"])
+        await expect(router, text, recipient, "smtp", hop)
+        await expect(router, router.rewrite(Self.address(text)).internalForm, recipient, "smtp", hop)
+    }
+
     @Test func relocated() async throws {
         let router = try Self.router(["relocated_maps": "inline:{{old=new@x.example}, {gone@foreign.example=elsewhere}}"])
         await expect(router, "old@local.example", "old@local.example", "error", "5.1.6 User has moved to new@x.example")
