@@ -62,7 +62,10 @@ let package = Package(
         ),
         .executableTarget(
             name: "postern",
-            dependencies: ["PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", argumentParser]
+            dependencies: [
+                "PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", "Resolver", "Restrictions", "Routing",
+                nio, nioPosix, argumentParser,
+            ]
         ),
 
         // Tests.

@@ -64,7 +64,12 @@ final class Evaluation {
     }
 
     /// nil: the next restriction decides.
-    private func conclude(_ verdict: Verdict, _ entry: RestrictionList.Entry, in list: RestrictionList, since start: ContinuousClock.Instant) async
+    private func conclude(
+        _ verdict: Verdict,
+        _ entry: RestrictionList.Entry,
+        in list: RestrictionList,
+        since start: ContinuousClock.Instant
+    ) async
         -> Outcome?
     {
         func note(_ result: TraceStep.Result) {

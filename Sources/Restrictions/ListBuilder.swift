@@ -66,6 +66,7 @@ struct ListBuilder {
             }
         case .unlisted(let side):
             guard let check = context.unlisted else {
+                if context.unlistedFailed { return [] }
                 let text = "restriction \(item) is used in a table only: name it in a restriction list or class too"
                 diagnostics.append(Diagnostic(.error, text, at: location))
                 return []
@@ -77,7 +78,9 @@ struct ListBuilder {
         case .seconds:
             guard let text = argument("a number of seconds") else { return [] }
             guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let seconds = Int(text), seconds <= 3600 else {
-                diagnostics.append(Diagnostic(.error, "restriction \(item): \"\(text)\" is not a number of seconds up to 3600", at: location))
+                diagnostics.append(
+                    Diagnostic(.error, "restriction \(item): \"\(text)\" is not a number of seconds up to 3600", at: location)
+                )
                 return []
             }
             return [Sleep(seconds: seconds)]

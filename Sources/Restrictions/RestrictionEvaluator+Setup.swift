@@ -34,7 +34,8 @@ struct RestrictionSetup {
             checksUnlisted
             && (settings.bool("smtpd_reject_unlisted_recipient") || settings.bool("smtpd_reject_unlisted_sender"))
             || sources.mention(["reject_unlisted_sender", "reject_unlisted_recipient", "check_recipient_maps"])
-        let unlisted = needsUnlisted
+        let unlisted =
+            needsUnlisted
             ? collecting { () throws(ConfigurationError) in try UnlistedCheck(settings: settings, tables: tables, codes: codes) } : nil
         let logins = collecting { () throws(ConfigurationError) in try tables.list(ofParameter: "smtpd_sender_login_maps", settings) }
         let myNetworks = collecting { () throws(ConfigurationError) in
@@ -45,7 +46,12 @@ struct RestrictionSetup {
                 at: settings.location(of: "mynetworks")
             )
         }
-        let context = RuleContext(classNames: sources.classNames, senderLogins: logins ?? .empty, unlisted: unlisted)
+        let context = RuleContext(
+            classNames: sources.classNames,
+            senderLogins: logins ?? .empty,
+            unlisted: unlisted,
+            unlistedFailed: needsUnlisted && unlisted == nil
+        )
         var builder = ListBuilder(context: context, tables: tables)
         var classes: [String: RestrictionList] = [:]
         for source in sources.classes {

@@ -88,7 +88,9 @@ enum RuleCatalog {
         ]),
         "reject_authenticated_sender_login_mismatch": .plain { RejectSenderLoginMismatch(mode: .authenticated, logins: $0.senderLogins) },
         "reject_known_sender_login_mismatch": .plain { RejectSenderLoginMismatch(mode: .known, logins: $0.senderLogins) },
-        "reject_unauthenticated_sender_login_mismatch": .plain { RejectSenderLoginMismatch(mode: .unauthenticated, logins: $0.senderLogins) },
+        "reject_unauthenticated_sender_login_mismatch": .plain {
+            RejectSenderLoginMismatch(mode: .unauthenticated, logins: $0.senderLogins)
+        },
         "reject_unverified_sender": .notImplemented(arguments: 0),
         "check_sender_a_access": .notImplemented(arguments: 1),
         "check_sender_mx_access": .notImplemented(arguments: 1),

@@ -7,4 +7,6 @@ struct RuleContext: Sendable {
     var senderLogins: TableList
     /// nil when the tables of valid addresses are not open, because no list of the service needs them.
     var unlisted: UnlistedCheck?
+    /// Those tables could not be opened, which has been said already.
+    var unlistedFailed = false
 }

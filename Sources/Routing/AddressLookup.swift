@@ -6,13 +6,19 @@ package struct AddressLookup: Sendable {
     /// The characters of `recipient_delimiter`.
     let delimiters: Set<Character>
 
-    package init(recipientDelimiter: String) { delimiters = Set(recipientDelimiter) }
+    /// `owner-list-x` and `list-request` are not taken apart at a `-` (`owner_request_special`).
+    let ownerRequestSpecial: Bool
+
+    package init(recipientDelimiter: String, ownerRequestSpecial: Bool = true) {
+        delimiters = Set(recipientDelimiter)
+        self.ownerRequestSpecial = ownerRequestSpecial
+    }
 
     /// `user+extension` without its extension; nil if it has none. Addresses of the mail system itself are never split.
     package func withoutExtension(_ localPart: String) -> String? {
         if delimiters.isEmpty || ["postmaster", "mailer-daemon", "double-bounce"].contains(DomainName.folded(localPart)) { return nil }
         guard let index = localPart.firstIndex(where: { delimiters.contains($0) }), index > localPart.startIndex else { return nil }
-        if localPart[index] == "-", localPart.hasPrefix("owner-") || localPart.hasSuffix("-request") { return nil }
+        if ownerRequestSpecial, localPart[index] == "-", (localPart.hasPrefix("owner-") || localPart.hasSuffix("-request")) { return nil }
         return String(localPart[..<index])
     }
 

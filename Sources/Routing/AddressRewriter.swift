@@ -25,14 +25,23 @@ struct AddressRewriter: Sendable {
         var result = address
         if result.domain == nil { result = routed(result.localPart) ?? result }
         if result.domain == nil, appendsAtMyOrigin { result.domain = myOrigin }
-        if let domain = result.domain {
-            if appendsDotMyDomain, !domain.isEmpty, !domain.utf8.contains(UInt8(ascii: ".")), domain.utf8.first != UInt8(ascii: "[") {
-                result.domain = "\(domain).\(myDomain)"
-            } else if domain.utf8.count > 1, domain.utf8.last == UInt8(ascii: ".") {
-                result.domain = String(domain.dropLast())
-            }
-        }
+        if let domain = result.domain, domain.utf8.first != UInt8(ascii: "[") { result.domain = completed(domain) }
         return result
+    }
+
+    private func completed(_ domain: String) -> String {
+        let dot = UInt8(ascii: ".")
+        let bare = Self.withoutTrailingDot(domain)
+        if bare.utf8.contains(dot) || domain.isEmpty || !appendsDotMyDomain { return bare }
+        // `host.` is complete without `mydomain`. Its dot stays, so that completing it once more does not append either; resolving drops it.
+        return domain.utf8.last == dot ? domain : "\(domain).\(myDomain)"
+    }
+
+    /// Two dots in a row stay: that is bad syntax, and is to be seen as such.
+    static func withoutTrailingDot(_ domain: String) -> String {
+        let dot = UInt8(ascii: ".")
+        guard domain.utf8.count > 1, domain.utf8.last == dot, domain.utf8.dropLast().last != dot else { return domain }
+        return String(domain.dropLast())
     }
 
     /// `site!user` and `user%site` as `user@site`; nil if the local part holds neither.

@@ -33,10 +33,18 @@ struct LocalDomains: Sendable {
                 own.insert(address.base.unmapped)
             } else {
                 let location = settings.location(of: "proxy_interfaces")
-                problems.append(Diagnostic(.error, "proxy_interfaces: \"\(item)\" is not an IP address (host names are not implemented yet)", at: location))
+                problems.append(
+                    Diagnostic(
+                        .error,
+                        "proxy_interfaces: \"\(item)\" is not an IP address (host names are not implemented yet)",
+                        at: location
+                    )
+                )
             }
         }
-        guard problems.isEmpty, let myDestination, let virtualAlias, let virtualMailbox, let relay else { throw ConfigurationError(problems) }
+        guard problems.isEmpty, let myDestination, let virtualAlias, let virtualMailbox, let relay else {
+            throw ConfigurationError(problems)
+        }
         self.myDestination = myDestination
         self.virtualAlias = virtualAlias
         self.virtualMailbox = virtualMailbox
@@ -44,7 +52,9 @@ struct LocalDomains: Sendable {
         self.ownAddresses = own
         warnings = Self.overlaps(
             settings: settings,
-            lists: [("mydestination", myDestination), ("virtual_alias_domains", virtualAlias), ("virtual_mailbox_domains", virtualMailbox)],
+            lists: [
+                ("mydestination", myDestination), ("virtual_alias_domains", virtualAlias), ("virtual_mailbox_domains", virtualMailbox),
+            ],
             relay: relay
         )
     }

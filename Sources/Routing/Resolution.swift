@@ -13,26 +13,24 @@ struct Resolution {
     func resolve(_ address: Address, sender: Address?) async -> AddressResolution {
         var current = address.isNull ? Address(localPart: router.emptyAddressRecipient, domain: router.myHostname) : address
         for _ in 0..<Self.maximumLayers {
-            if let domain = current.domain, domain.utf8.count > 1, domain.utf8.last == UInt8(ascii: ".") {
-                current.domain = String(domain.dropLast())
-            }
+            current.domain = current.domain.map(AddressRewriter.withoutTrailingDot)
             if current.domain == nil { current.domain = router.myHostname }
             current = router.withNumericDomainAsLiteral(current)
             switch await router.domains.isLocal(DomainName.folded(current.domain ?? "")) {
             case .failed(let reason): return failure(reason, current)
             case .no: return await resolveForeign(current, sender: sender)
             case .yes:
-                guard let next = router.rewriter.routing(in: current.localPart) else { return await resolveLocal(current, sender: sender) }
+                guard let next = router.rewriter.routing(in: current.localPart) else { return await resolveLocal(current) }
                 current = router.rewriter.rewrite(next)
             }
         }
         return illegal(current)
     }
 
-    private func resolveLocal(_ address: Address, sender: Address?) async -> AddressResolution {
+    private func resolveLocal(_ address: Address) async -> AddressResolution {
         var recipient = address
         if recipient.localPart.isEmpty { recipient.localPart = router.emptyAddressRecipient }
-        return await complete(recipient, .local, router.transports.local, fallbackHop: router.myHostname, sender: sender)
+        return await complete(recipient, .local, router.transports.local, fallbackHop: recipient.domain ?? "")
     }
 
     private func resolveForeign(_ address: Address, sender: Address?) async -> AddressResolution {
@@ -54,7 +52,7 @@ struct Resolution {
                 hasSenderSpecifiedRouting: router.rewriter.routing(in: address.localPart) != nil
             )
         case .virtualMailbox:
-            result = await complete(address, .virtualMailbox, router.transports.virtual, fallbackHop: domain, sender: sender)
+            result = await complete(address, .virtualMailbox, router.transports.virtual, fallbackHop: domain)
         case .relay:
             result = await completeRemote(address, .relay, router.transports.relay, sender: sender)
         case .default, .local:
@@ -73,7 +71,9 @@ struct Resolution {
     }
 
     /// Fills in the next hop of a destination off this host: the transport's own, the sender's relay host, `relayhost`, the domain.
-    private func completeRemote(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, sender: Address?) async -> AddressResolution {
+    private func completeRemote(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, sender: Address?) async
+        -> AddressResolution
+    {
         var hop = router.transports.relayHost
         if spec.nextHop.isEmpty, let sender {
             switch await router.transports.relayHost(for: sender) {
@@ -83,17 +83,17 @@ struct Resolution {
             case .notFound: break
             }
         }
-        return await complete(address, kind, spec, fallbackHop: hop.isEmpty ? address.domain ?? "" : hop, sender: sender)
+        return await complete(address, kind, spec, fallbackHop: hop.isEmpty ? address.domain ?? "" : hop)
     }
 
-    private func complete(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, fallbackHop: String, sender: Address?) async
+    private func complete(_ address: Address, _ kind: AddressClass, _ spec: TransportSpec, fallbackHop: String) async
         -> AddressResolution
     {
         var result = AddressResolution(
             outcome: .resolved,
             addressClass: kind,
             transport: spec.transport,
-            nextHop: spec.nextHop.isEmpty ? fallbackHop : spec.nextHop,
+            nextHop: spec.nextHop.isEmpty ? DomainName.folded(fallbackHop) : spec.nextHop,
             recipient: address
         )
         switch await router.transports.override(for: address) {
@@ -103,7 +103,7 @@ struct Resolution {
             let override = TransportSpec(text)
             if !override.transport.isEmpty {
                 result.transport = override.transport
-                result.nextHop = override.nextHop.isEmpty ? address.domain ?? "" : override.nextHop
+                result.nextHop = override.nextHop.isEmpty ? DomainName.folded(address.domain ?? "") : override.nextHop
             } else if !override.nextHop.isEmpty {
                 result.nextHop = override.nextHop
             }
@@ -119,10 +119,22 @@ struct Resolution {
     }
 
     private func failure(_ reason: String, _ address: Address) -> AddressResolution {
-        AddressResolution(outcome: .failed(reason), addressClass: .default, transport: "retry", nextHop: "4.3.0 \(reason)", recipient: address)
+        AddressResolution(
+            outcome: .failed(reason),
+            addressClass: .default,
+            transport: "retry",
+            nextHop: "4.3.0 \(reason)",
+            recipient: address
+        )
     }
 
     private func illegal(_ address: Address) -> AddressResolution {
-        AddressResolution(outcome: .illegal, addressClass: .default, transport: "error", nextHop: "5.1.3 bad address syntax", recipient: address)
+        AddressResolution(
+            outcome: .illegal,
+            addressClass: .default,
+            transport: "error",
+            nextHop: "5.1.3 bad address syntax",
+            recipient: address
+        )
     }
 }

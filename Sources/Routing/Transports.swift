@@ -57,7 +57,10 @@ struct Transports: Sendable {
         relay = transport("relay_transport")
         `default` = transport("default_transport")
         relayHost = settings.text("relayhost")
-        addressLookup = AddressLookup(recipientDelimiter: settings.text("recipient_delimiter"))
+        addressLookup = AddressLookup(
+            recipientDelimiter: settings.text("recipient_delimiter"),
+            ownerRequestSpecial: settings.bool("owner_request_special")
+        )
         transportMaps = maps("transport_maps")
         let parents = ListText.items(settings.text("parent_domain_matches_subdomains")) ?? []
         transportMapsMatchSubdomains = parents.contains("transport_maps")
@@ -118,7 +121,9 @@ extension TableRegistry {
     /// Opens the tables that a parameter of type "lookup tables" names.
     package func list(ofParameter name: String, _ settings: ServiceSettings) throws(ConfigurationError) -> TableList {
         let location = settings.location(of: name)
-        guard let items = ListText.items(settings.text(name)) else { throw ConfigurationError("\(name): braces do not balance", at: location) }
+        guard let items = ListText.items(settings.text(name)) else {
+            throw ConfigurationError("\(name): braces do not balance", at: location)
+        }
         return try list(items, at: location)
     }
 }

@@ -9,7 +9,8 @@ extension AddressRouter {
         var findings: [Diagnostic] = []
         func check(_ kind: String, _ parameter: String, _ spec: TransportSpec, remedy: String) {
             if deliverable.contains(spec.transport) { return }
-            let text = "mail of the address class \(kind) has no way out: \(parameter) = \(settings.text(parameter)), and no transport "
+            let text =
+                "mail of the address class \(kind) has no way out: \(parameter) = \(settings.text(parameter)), and no transport "
                 + "\"\(spec.transport)\" is available here; \(remedy)"
             findings.append(Diagnostic(.error, text, at: settings.location(of: parameter)))
         }

@@ -27,13 +27,16 @@ struct CIDRTable: LookupTable {
         return if let found { .found(found.value) } else { .notFound }
     }
 
-    private static func parse(_ line: SourceLine, _ text: Substring, _ problems: inout [Diagnostic]) -> (pattern: Pattern, rest: Substring)? {
+    private static func parse(_ line: SourceLine, _ text: Substring, _ problems: inout [Diagnostic]) -> (pattern: Pattern, rest: Substring)?
+    {
         var text = text
         let isNegated = text.first == "!"
         if isNegated { text = text.dropFirst().drop { $0 == " " || $0 == "\t" } }
         let word = text.prefix { $0 != " " && $0 != "\t" }
         guard let network = IPNetwork(word) else {
-            problems.append(Diagnostic(.error, NetworkList.problem(ofNetwork: String(word)) ?? "bad net/mask pattern: \"\(word)\"", at: line.location))
+            problems.append(
+                Diagnostic(.error, NetworkList.problem(ofNetwork: String(word)) ?? "bad net/mask pattern: \"\(word)\"", at: line.location)
+            )
             return nil
         }
         return (Pattern(network: network, isNegated: isNegated), text[word.endIndex...])

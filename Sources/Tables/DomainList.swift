@@ -40,7 +40,8 @@ package struct DomainList: Sendable {
             let isMatch: Bool
             switch entry.pattern {
             case .text(let pattern):
-                isMatch = matching == .exact ? name == pattern : DomainName.matches(name, pattern: pattern, subdomains: matching == .subdomains)
+                isMatch =
+                    matching == .exact ? name == pattern : DomainName.matches(name, pattern: pattern, subdomains: matching == .subdomains)
             case .table(let table):
                 switch await DomainName.lookup(name, in: table, subdomains: matching == .exact ? nil : matching == .subdomains) {
                 case .found: isMatch = true

@@ -13,7 +13,8 @@ extension FixedTable {
         }
         var values: [String: String] = [:]
         for line in try FileText.read(path, at: location).split(separator: UInt8(ascii: "\n")) {
-            guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex, line[line.startIndex] != UInt8(ascii: "#") else {
+            guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex, line[line.startIndex] != UInt8(ascii: "#")
+            else {
                 continue
             }
             let user = KeyFolding.folded(String(decoding: line[..<colon], as: UTF8.self))

@@ -2,7 +2,9 @@ import Settings
 
 extension FixedTable {
     /// `inline:{ key=value, { key = text with spaces } }`.
-    static func inline(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry) throws(ConfigurationError) -> FixedTable {
+    static func inline(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry) throws(ConfigurationError)
+        -> FixedTable
+    {
         guard let group = ListText.group(body), let items = ListText.items(group) else {
             throw ConfigurationError("bad syntax in \"\(spec)\", expecting inline:{name=value...}", at: location)
         }
@@ -11,7 +13,7 @@ extension FixedTable {
         var problems: [Diagnostic] = []
         for item in items {
             let text = ListText.group(item) ?? item
-            guard let equals = text.firstIndex(of: "=") else {
+            guard let equals = Self.nameEnd(text) else {
                 problems.append(Diagnostic(.error, "missing '=' after attribute name in \"\(spec)\": \"\(text)\"", at: location))
                 continue
             }
@@ -25,5 +27,19 @@ extension FixedTable {
         }
         if !problems.isEmpty { throw ConfigurationError(problems) }
         return FixedTable(name: spec, values: values)
+    }
+
+    /// The `=` after the name, which holds white space inside double quotes only.
+    private static func nameEnd(_ text: String) -> String.Index? {
+        var quoted = false
+        var ended = false
+        for index in text.indices {
+            let character = text[index]
+            if character == "\"" { quoted.toggle() }
+            if quoted { continue }
+            if character == "=" { return index }
+            if character.isWhitespace { ended = true } else if ended { return nil }
+        }
+        return nil
     }
 }

@@ -1,7 +1,6 @@
 import SMTPCore
 import Settings
 
-
 /// Whether something is in a list of `main.cf`.
 package enum ListMatch: Sendable, Hashable {
     case yes

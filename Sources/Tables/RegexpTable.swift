@@ -30,7 +30,8 @@ struct RegexpTable: LookupTable {
     }
 
     /// `/pattern/flags`, any character that is no letter or digit as delimiter, `!` before it for "does not match".
-    private static func parse(_ line: SourceLine, _ text: Substring, _ problems: inout [Diagnostic]) -> (pattern: Pattern, rest: Substring)? {
+    private static func parse(_ line: SourceLine, _ text: Substring, _ problems: inout [Diagnostic]) -> (pattern: Pattern, rest: Substring)?
+    {
         var text = text
         var isNegated = false
         while text.first == "!" {

@@ -26,7 +26,8 @@ enum TableType {
     /// Every type that can be opened without further libraries, for `postern --version`.
     static let builtIn = ["cidr", "fail", "inline", "pipemap", "proxy", "regexp", "static", "texthash", "unionmap", "unix"]
 
-    private static func members(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry) throws(ConfigurationError)
+    private static func members(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry)
+        throws(ConfigurationError)
         -> [any LookupTable]
     {
         guard let group = ListText.group(body), let items = ListText.items(group), !items.isEmpty else {
@@ -42,12 +43,16 @@ enum TableType {
 /// library is not built in: stock configurations say `hash:/etc/aliases`. Only an index without its source cannot be used.
 enum IndexedSource {
     /// Type, trait that builds it in.
-    private static let indexed = ["hash": "BerkeleyDB", "btree": "BerkeleyDB", "lmdb": "LMDB", "cdb": nil, "dbm": nil, "sdbm": nil] as [String: String?]
+    private static let indexed =
+        ["hash": "BerkeleyDB", "btree": "BerkeleyDB", "lmdb": "LMDB", "cdb": nil, "dbm": nil, "sdbm": nil] as [String: String?]
     private static let others =
         ["pcre": "PCRE", "ldap": "LDAP", "mysql": "MySQL", "pgsql": "PostgreSQL", "sqlite": "SQLite"]
-    private static let notYet: Set<String> = ["socketmap", "tcp", "memcache", "randmap", "nis", "nisplus", "netinfo", "environ", "internal"]
+    private static let notYet: Set<String> = [
+        "socketmap", "tcp", "memcache", "randmap", "nis", "nisplus", "netinfo", "environ", "internal",
+    ]
 
-    static func open(_ spec: String, type: String, path: String, at location: SourceLocation?, registry: TableRegistry) throws(ConfigurationError)
+    static func open(_ spec: String, type: String, path: String, at location: SourceLocation?, registry: TableRegistry)
+        throws(ConfigurationError)
         -> any LookupTable
     {
         if let trait = others[type] {

@@ -29,7 +29,9 @@ struct CaseFile {
         var section: [String: String] = [:]
         var title = ""
         var cases: [Case] = []
-        for (index, line) in try String(contentsOf: url, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, line) in try String(contentsOf: url, encoding: .utf8).split(separator: "\n", omittingEmptySubsequences: false)
+            .enumerated()
+        {
             func assignment(_ text: some StringProtocol) throws -> (String, String) {
                 let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
                 try #require(parts.count == 2, "\(name):\(index + 1)")

@@ -16,7 +16,11 @@ extension Evaluation {
             let code = code ?? codes.accessMapReject
             return .reject(subject.rejection(code, status ?? EnhancedStatusCode(5, 7, 1), text.isEmpty ? "Access denied" : text))
         case .defer(let status, let text):
-            let reply = subject.rejection(codes.accessMapDefer, status ?? EnhancedStatusCode(4, 7, 1), text.isEmpty ? "Access denied" : text)
+            let reply = subject.rejection(
+                codes.accessMapDefer,
+                status ?? EnhancedStatusCode(4, 7, 1),
+                text.isEmpty ? "Access denied" : text
+            )
             return .reject(reply)
         case .deferIfPermit(let status, let text): return .deferIfPermit(deferral(subject, status, text))
         case .deferIfReject(let status, let text): return .deferIfReject(deferral(subject, status, text))
@@ -108,6 +112,7 @@ enum HeaderSyntax {
     /// `Name: text`, the name of printable ASCII (RFC 5322 section 3.6.8), no control characters in the text.
     static func isHeaderLine(_ line: String) -> Bool {
         guard let colon = line.utf8.firstIndex(of: UInt8(ascii: ":")), colon > line.utf8.startIndex else { return false }
-        return line.utf8[..<colon].allSatisfy { (0x21...0x7E).contains($0) } && line.utf8[colon...].allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 9 }
+        return line.utf8[..<colon].allSatisfy { (0x21...0x7E).contains($0) }
+            && line.utf8[colon...].allSatisfy { $0 >= 0x20 && $0 != 0x7F || $0 == 9 }
     }
 }

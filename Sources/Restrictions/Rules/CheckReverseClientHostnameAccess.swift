@@ -13,7 +13,11 @@ struct CheckReverseClientHostnameAccess: Rule {
             run.facts.clientAddress,
             matchesSubdomains: run.environment.accessMapsMatchSubdomains
         )
-        let verdict = run.conclude(answer, from: table, about: AccessSubject(name: name, replyClass: "Unverified Client host", kind: .other))
+        let verdict = run.conclude(
+            answer,
+            from: table,
+            about: AccessSubject(name: name, replyClass: "Unverified Client host", kind: .other)
+        )
         guard case .permit = verdict else { return verdict }
         run.warning("restriction check_reverse_client_hostname_access returns OK for \(name)")
         run.warning("this is not allowed for security reasons")

@@ -24,8 +24,8 @@ extension Parameter {
             "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
         ),
         .init("expand_owner_alias", .bool, .c, .noEffect(.localDelivery), "no"),
-        .init("fallback_transport", .text, .c, .noEffect(.localDelivery), ""),
-        .init("fallback_transport_maps", .tables, .c, .noEffect(.localDelivery), ""),
+        .init("fallback_transport", .text, .c, .honoured, ""),
+        .init("fallback_transport_maps", .tables, .c, .honoured, ""),
         .init(
             "forward_expansion_filter",
             .list,
@@ -46,8 +46,8 @@ extension Parameter {
         .init("mailbox_command_maps", .tables, .c, .noEffect(.localDelivery), ""),
         .init("mailbox_delivery_lock", .list, .c, .noEffect(.localDelivery), "fcntl, dotlock"),
         .init("mailbox_size_limit", .count, .c, .noEffect(.localDelivery), "51200000"),
-        .init("mailbox_transport_maps", .tables, .c, .noEffect(.localDelivery), ""),
-        .init("owner_request_special", .bool, .c, .noEffect(.localDelivery), "yes"),
+        .init("mailbox_transport_maps", .tables, .c, .honoured, ""),
+        .init("owner_request_special", .bool, .c, .honoured, "yes"),
         .init("pipe_delivery_status_filter", .text, .c, .noEffect(.localDelivery), "$default_delivery_status_filter"),
         .init("prepend_delivered_header", .list, .c, .noEffect(.localDelivery), "command, file, forward"),
         .init("require_home_directory", .bool, .c, .noEffect(.localDelivery), "no"),

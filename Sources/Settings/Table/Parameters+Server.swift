@@ -86,7 +86,7 @@ extension Parameter {
         .init("smtpd_reject_footer", .template, .a, .honoured, ""),
         .init("smtpd_reject_footer_maps", .tables, .b, .restricts, ""),
         .init("smtpd_reject_unlisted_recipient", .bool, .a, .honoured, "yes"),
-        .init("smtpd_reject_unlisted_sender", .bool, .a, .restricts, "no"),
+        .init("smtpd_reject_unlisted_sender", .bool, .a, .honoured, "no"),
         .init("smtpd_relay_before_recipient_restrictions", .bool, .a, .honoured, "${{$compatibility_level} <level {3.6} ? {no} : {yes}}"),
         .init(
             "smtpd_relay_restrictions",
@@ -99,7 +99,7 @@ extension Parameter {
             """
         ),
         .init("smtpd_restriction_classes", .list, .a, .honoured, ""),
-        .init("smtpd_sender_login_maps", .tables, .a, .restricts, ""),
+        .init("smtpd_sender_login_maps", .tables, .a, .honoured, ""),
         .init("smtpd_sender_restrictions", .restrictions, .a, .honoured, ""),
         .init("smtpd_service_name", .text, .c, .honoured, "smtpd"),
         .init("smtpd_soft_error_limit", .count, .a, .honoured, "10"),
