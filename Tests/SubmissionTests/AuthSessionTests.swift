@@ -1,5 +1,6 @@
 import Authentication
 import PosternTesting
+import SMTPCore
 import Testing
 
 /// Knows one user; words its failures as libsasl2 does.

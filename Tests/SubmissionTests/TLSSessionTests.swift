@@ -1,3 +1,4 @@
+import NIOCore
 import PosternTesting
 import Testing
 
@@ -72,8 +73,8 @@ import Testing
         let tls = try TestTLS()
         try await SessionServer.run(["smtpd_tls_wrappermode": "yes"], tls: tls.server) { server in
             let client = try await DialogueConnection.connect(port: server.port)
-            try await client.send(noise)
-            try await client.channel.close()
+            try? await client.send(noise)
+            await client.close()
             #expect(await server.log.line(containing: "SSL_accept error from unknown[127.0.0.1]") != nil)
             #expect(await server.log.line(containing: "lost connection after CONNECT from unknown[127.0.0.1]") != nil)
             #expect(await server.log.line(containing: "disconnect from unknown[127.0.0.1] commands=0/0") != nil)
