@@ -26,7 +26,10 @@ extension Session {
         if policy.tls.isEnforced, tls == nil, !verb.allowedBeforeTLS { return await finish(index, verb.name, .reply(Self.mustStartTLS)) }
         if !isExtended || verb.endsPipeline, feeder.input.readableBytes > 0 {
             logImproperPipelining(after: verb.name)
-            if policy.pipelining.isForbidden { return await refusePipelining() }
+            if policy.pipelining.isForbidden {
+                statistics.count(index, succeeded: false)
+                return await refusePipelining()
+            }
         }
         if policy.heloRequired, verb.needsHelo, facts.heloName == nil {
             return await finish(index, verb.name, .reply(VerbTable.needHelo))
@@ -70,7 +73,8 @@ extension Session {
         var isForbidden = command[0].count > 1 && command[0].last == UInt8(ascii: ":")
         if !isForbidden { isForbidden = await policy.forbiddenCommands.contains(word) }
         if isForbidden {
-            log.warning("non-SMTP command from \(clientText): \(Self.printable(command.bytes.prefix(100)))")
+            log.warning("non-SMTP command from \(clientText): \(Self.escaped(command.bytes.prefix(100)))")
+            statistics.count(CommandStatistics.unknown, succeeded: false)
             await send(Reply(221, .init(2, 7, 0), "Error: I can break rules, too. Goodbye.", closes: true))
             return
         }

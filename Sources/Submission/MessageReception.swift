@@ -17,6 +17,7 @@ final class MessageReception {
     private var content = ByteBuffer()
     /// Bytes of decoded content, without what we put on top.
     private(set) var size = 0
+    private var topSize = 0
     /// The hand-off has failed; the rest is read and dropped.
     private(set) var failure: HandOffFailure?
 
@@ -30,12 +31,17 @@ final class MessageReception {
         self.sizeLimit = sizeLimit
     }
 
-    var isTooLarge: Bool { sizeLimit > 0 && size > sizeLimit }
+    var isTooLarge: Bool { sizeLimit > 0 && size + topSize > sizeLimit }
     var sawBareLineFeed: Bool { decoder.sawBareLineFeed }
     var exceedsHopLimit: Bool { filter.exceedsHopLimit }
     var messageIDs: [(isResent: Bool, value: String)] { filter.messageIDs }
 
-    func writeTop(_ write: (inout ByteBuffer) -> Void) { write(&content) }
+    /// Headers above the client's own; they count against the size limit, not as content.
+    func writeTop(_ write: (inout ByteBuffer) -> Void) {
+        let before = content.readableBytes
+        write(&content)
+        topSize += content.readableBytes - before
+    }
 
     /// Decodes what has arrived. Returns true at the end of data.
     func take(_ input: inout ByteBuffer) async -> Bool {

@@ -16,7 +16,7 @@ extension Session {
     func logEvent(_ verb: String, _ state: String, _ text: String, recipient: Address?) {
         var line = "\(queueName): \(verb): \(state) from \(clientText): \(text);"
         if let transaction { line += " from=<\(transaction.sender)>" }
-        if let recipient { line += " to=<\(recipient)>" }
+        if let recipient = recipient ?? transaction?.firstRecipient { line += " to=<\(recipient)>" }
         line += " proto=\(protocolName)"
         if let helo = facts.heloName { line += " helo=<\(helo)>" }
         log.info(line)

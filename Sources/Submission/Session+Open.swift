@@ -12,6 +12,7 @@ extension Session {
         while !feeder.isActive, !feeder.hasEnded { await feeder.wait(until: .distantFuture) }
         await identifyClient()
         log.info("connect from \(clientText)")
+        if let text = policy.discardedKeywordsText { log.info("discarding EHLO keywords: \(text)") }
         if policy.tls.isWrapped {
             guard await openTLS(lostAfter: "CONNECT") else { return }
         }

@@ -86,10 +86,21 @@ final class Session {
     private func close() async {
         endTransaction()
         await flush()
+        if tls == nil, !isLost, lastState != "QUIT" { await linger() }
         feeder.closeWhenFlushed(within: .seconds(10))
         log.info("disconnect from \(clientText)\(statistics.summary)\(sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : "")")
         if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: clientAddress) }
         service.registry.remove(number)
+    }
+
+    /// Lets a client that is still sending read our last reply: closing with unread input resets the connection, and the reply is lost.
+    private func linger() async {
+        feeder.closeOutput()
+        let deadline = NIODeadline.now() + .seconds(2)
+        while !feeder.hasEnded, NIODeadline.now() < deadline {
+            feeder.input = ByteBuffer()
+            await feeder.wait(until: deadline)
+        }
     }
 
     /// Forgets the current message, if any.

@@ -60,6 +60,19 @@ package struct SessionPolicy: Sendable {
     }
 }
 
+extension SessionPolicy {
+    /// Those of the hidden keywords that exist, for the log; nil when there are none or `silent-discard` is among them.
+    var discardedKeywordsText: String? {
+        guard !discardedKeywords.isEmpty, !discardedKeywords.contains("silent-discard") else { return nil }
+        let known = [
+            "8bitmime", "pipelining", "size", "vrfy", "etrn", "auth", "verp", "starttls", "xclient", "xforward", "enhancedstatuscodes", "dsn",
+            "smtputf8", "chunking",
+        ]
+        let names = known.filter(discardedKeywords.contains).map { $0 == "smtputf8" ? "EHLO_MASK_SMTPUTF8" : $0.uppercased() }
+        return names.isEmpty ? nil : names.joined(separator: " ")
+    }
+}
+
 /// `smtpd_forbid_unauth_pipelining`.
 struct PipeliningPolicy: Sendable {
     var isForbidden: Bool

@@ -8,7 +8,7 @@ struct Transaction {
     var envelopeSender: Address
     var body: BodyType
     var recipients: [Recipient] = []
-    /// The only recipient as the client gave it, for the Received header.
+    /// The first accepted recipient as the client gave it, for the log of what happens after RCPT.
     var firstRecipient: Address?
     /// Known from the first accepted recipient on.
     var queueID: QueueID?

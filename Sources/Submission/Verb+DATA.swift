@@ -11,7 +11,7 @@ extension Session {
     /// DATA (RFC 5321 section 4.1.1.4). 250 is sent only when the message is on stable storage.
     func data(_ command: CommandLine) async -> Outcome {
         guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: DATA")) }
-        let decision = await rejection(at: .data, state: "DATA")
+        let decision = await rejection(at: .data, state: "DATA", recipient: onlyRecipient)
         if let reply = decision.rejection { return .reply(reply) }
         if let reply = apply(decision.actions) { return .reply(reply) }
         await send(Reply(354, nil, "End data with <CR><LF>.<CR><LF>"))
@@ -95,7 +95,7 @@ extension Session {
             reception.abort()
             return refusal
         }
-        let decision = await rejection(at: .endOfData, state: "END-OF-MESSAGE")
+        let decision = await rejection(at: .endOfData, state: "END-OF-MESSAGE", recipient: onlyRecipient)
         if let reply = decision.rejection ?? apply(decision.actions) {
             reception.abort()
             return reply
@@ -128,6 +128,12 @@ extension Session {
             return Reply(554, .init(5, 4, 0), "Error: too many hops")
         }
         return nil
+    }
+
+    /// What rules of DATA and the end of data may know: with several recipients, none.
+    private var onlyRecipient: Address? {
+        guard let transaction, transaction.recipients.count == 1 else { return nil }
+        return transaction.firstRecipient
     }
 
     private var cleanupLog: MailLog { log.with(tag: service.cleanupTag) }

@@ -56,7 +56,7 @@ extension Session {
             }
             log.info("\(queueName): client=\(clientText)\(loginText)")
         }
-        if transaction?.recipients.isEmpty == true { transaction?.firstRecipient = rewritten }
+        if transaction?.recipients.isEmpty == true { transaction?.firstRecipient = given }
         transaction?.recipients.append(Recipient(address: rewritten, original: given == rewritten ? nil : given))
         facts.recipientCount = transaction?.recipients.count ?? 0
         return Reply(250, .init(2, 1, 5), "Ok")
