@@ -44,7 +44,8 @@ package enum SinkConsole {
     /// A handler and a pipe, because a mask would have to be set before any thread exists, and the main thread is not ours.
     package static func catchTermination() throws -> CInt {
         var ends: [CInt] = [-1, -1]
-        guard unsafe pipe2(&ends, O_CLOEXEC) == 0 else { throw failure("pipe") }
+        guard unsafe pipe(&ends) == 0 else { throw failure("pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         unsafe bell = ends[1]
         for number in [SIGINT, SIGTERM] {
             // write(2) is all that happens in the handler: it is async-signal-safe.
