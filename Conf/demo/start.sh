@@ -4,6 +4,12 @@ set -eu
 cd "$(dirname "$0")"
 demo=$PWD
 cd ../..
+# As root the roles become an unprivileged user, who must be able to reach the directory: a clone below /root is out of his sight.
+owner=
+if [ "$(id -u)" = 0 ]; then
+    RUN=/var/lib/postern-demo
+    owner=nobody
+fi
 mkdir -p "$RUN"
 run=$(cd "$RUN" && pwd)
 
@@ -12,8 +18,9 @@ if [ -s "$run/postern.pid" ] && kill -0 "$(cat "$run/postern.pid")" 2>/dev/null;
     exit 1
 fi
 cp "$demo/main.cf" "$demo/master.cf" "$run/"
+[ -z "$owner" ] || echo "mail_owner = $owner" >> "$run/main.cf"
 mkdir -p "$run/sasl" "$run/data" "$run/spool"
-chmod 700 "$run/sasl" "$run/spool"
+chmod 700 "$run/sasl"
 cat > "$run/sasl/smtpd.conf" <<CONF
 pwcheck_method: auxprop
 auxprop_plugin: sasldb
@@ -22,6 +29,7 @@ mech_list: PLAIN LOGIN SCRAM-SHA-256
 CONF
 [ -s "$run/cert.pem" ] || "$POSTERN" cert selfsigned --name localhost --name 127.0.0.1 --out-cert "$run/cert.pem" --out-key "$run/key.pem"
 printf 'wonderland' | "$POSTERN" user add -p -c "$run" alice
+[ -z "$owner" ] || chown -R "$owner" "$run/sasl" "$run/spool"
 
 "$POSTERN" sink --listen 127.0.0.1:2526 &
 sink=$!

@@ -49,9 +49,9 @@ package enum SinkConsole {
         unsafe bell = ends[1]
         for number in [SIGINT, SIGTERM] {
             // write(2) is all that happens in the handler: it is async-signal-safe.
-            _ = unsafe signal(number) { _ in
+            _ = signal(number) { _ in
                 var byte: UInt8 = 0
-                _ = unsafe Glibc.write(bell, &byte, 1)
+                _ = unsafe Glibc.write(SinkConsole.bell, &byte, 1)
             }
         }
         return ends[0]

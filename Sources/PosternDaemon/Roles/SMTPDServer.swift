@@ -71,20 +71,32 @@ final class SMTPDServer {
         }
     }
 
-    /// Accepts on `descriptor` from every loop: a connection stays on the thread that accepted it.
+    /// Accepts on `descriptor` from one loop and deals the connections out to all of them in turn.
+    ///
+    /// Not one copy of the listener in every loop: each connection would wake all loops for one of them to find it, and few clients with
+    /// long sessions would gather on the loop that happened to be idle.
     func listen(_ name: String, _ descriptor: CInt) {
-        defer { close(descriptor) }
-        guard let service = services[name] else { return log.error("no such service: \(name)") }
-        for context in loops {
-            let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 3)
-            guard copy >= 0 else { return log.error("service \(name): \(errorText(errno))") }
-            do {
-                listeners.append(try context.listen(copy, service: service))
-                // Adopting a socket makes NIO call listen(2) with a backlog of its own.
-                _ = Glibc.listen(copy, ListenSocket.backlog)
-            } catch {
-                log.error("service \(name): \(error)")
+        guard let service = services[name] else {
+            close(descriptor)
+            return log.error("no such service: \(name)")
+        }
+        let contexts = loops
+        let bootstrap = ServerBootstrap(group: loops[listeners.count % loops.count].loop, childGroup: group)
+            .serverChannelOption(.maxMessagesPerRead, value: 16)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    guard let context = contexts.first(where: { $0.loop === channel.eventLoop }) else { throw ChannelError.inappropriateOperationForState }
+                    try context.startSession(on: channel, service: service)
+                }
             }
+        do {
+            listeners.append(try bootstrap.withBoundSocket(descriptor).wait())
+            // Adopting a socket makes NIO call listen(2) with a backlog of its own.
+            _ = Glibc.listen(descriptor, ListenSocket.backlog)
+        } catch {
+            log.error("service \(name): \(error)")
         }
     }
 
@@ -110,7 +122,7 @@ final class SMTPDServer {
 
 /// What belongs to one event loop of the smtpd role.
 final class LoopContext: Sendable {
-    private let loop: any EventLoop
+    let loop: any EventLoop
     private let executor: LoopExecutor
     private let handOff: NIOLoopBoundBox<QueueHandOff>
 
@@ -122,18 +134,8 @@ final class LoopContext: Sendable {
 
     func attachQueue(_ descriptor: CInt) { loop.execute { self.handOff.value.attach(descriptor) } }
 
-    func listen(_ descriptor: CInt, service: SubmissionService) throws -> any Channel {
-        try ServerBootstrap(group: loop)
-            .serverChannelOption(.maxMessagesPerRead, value: 16)
-            .childChannelOption(.maxMessagesPerRead, value: 4)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: false)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try startSession(on: channel, service: service, executor: self.executor, handOff: self.handOff.value)
-                }
-            }
-            .withBoundSocket(descriptor)
-            .wait()
+    /// On the loop.
+    func startSession(on channel: any Channel, service: SubmissionService) throws {
+        try Submission.startSession(on: channel, service: service, executor: executor, handOff: handOff.value)
     }
 }
