@@ -21,6 +21,14 @@ enum ComputedDefaults {
 }
 
 extension ParameterView {
+    /// With myhostname, mydomain and mynetworks computed for a machine.
+    func withComputedDefaults(_ environment: LoadEnvironment) -> ParameterView {
+        var view = self
+        for (name, value) in ComputedDefaults.names(facts: environment.facts, view: view) { view.computed[name] = value }
+        view.computed["mynetworks"] = ComputedDefaults.networks(own: OwnAddresses(view: view, environment: environment), view: view)
+        return view
+    }
+
     /// The expanded value of a name that is set; nil when it is not, or empty.
     fileprivate func expandedDefinition(_ name: String) -> String? {
         guard let definition = definition(of: name) else { return nil }

@@ -44,8 +44,8 @@ package struct Expander {
             if out.count > Self.sizeLimit { throw ExpansionError(message: "the expanded value is longer than \(Self.sizeLimit) bytes") }
         }
         // What is produced in all bounds the work, also of texts that are thrown away again.
-        produced += out.count + 1
-        if produced > 16 * Self.sizeLimit { throw ExpansionError(message: "expanding the value takes too many steps") }
+        produced += out.count + 256
+        if produced > 4 * Self.sizeLimit { throw ExpansionError(message: "expanding the value takes too many steps") }
         return out
     }
 
@@ -90,20 +90,26 @@ extension Expander {
         return names
     }
 
-    private static func collect(_ text: MacroText?, into names: inout Set<String>, depth: Int) {
+    /// The names a text refers to without asking whether they are set.
+    package static func plainReferences(in text: String) -> Set<String> {
+        guard text.utf8.contains(UInt8(ascii: "$")) else { return [] }
+        var names: Set<String> = []
+        collect(MacroText(text), into: &names, depth: 0, conditions: false)
+        return names
+    }
+
+    private static func collect(_ text: MacroText?, into names: inout Set<String>, depth: Int, conditions: Bool = true) {
         guard depth < depthLimit, let pieces = try? text?.pieces() else { return }
         for case .reference(let reference) in pieces {
             switch reference {
             case .name(let name): names.insert(name)
             case .conditional(let condition, let ifTrue, let ifFalse):
+                var texts = [ifTrue, ifFalse]
                 switch condition {
-                case .notEmpty(let name): names.insert(name)
-                case .comparison(let left, _, let right):
-                    collect(left, into: &names, depth: depth + 1)
-                    collect(right, into: &names, depth: depth + 1)
+                case .notEmpty(let name): if conditions { names.insert(name) }
+                case .comparison(let left, _, let right): texts += [left, right]
                 }
-                collect(ifTrue, into: &names, depth: depth + 1)
-                collect(ifFalse, into: &names, depth: depth + 1)
+                for text in texts { collect(text, into: &names, depth: depth + 1, conditions: conditions) }
             }
         }
     }

@@ -5,7 +5,7 @@ struct UnknownNames {
     let settings: ServiceSettings
 
     func diagnostics() -> [Diagnostic] {
-        let used = usedNames()
+        let used = Self.usedNames(main: main, master: master, classes: settings.list("smtpd_restriction_classes"))
         let transports = Set(master.entries.map(\.service))
         var out: [Diagnostic] = []
         func check(_ name: String, _ location: SourceLocation) {
@@ -15,7 +15,25 @@ struct UnknownNames {
         }
         for entry in main.entries { check(entry.name, entry.location) }
         for entry in master.entries { for override in entry.options.overrides { check(override.name, entry.location) } }
-        return out
+        return out + undefinedReferences(transports)
+    }
+
+    /// `$name` where nothing defines the name: it stands for nothing, which is seldom meant. `${name?...}` asks, and may.
+    private func undefinedReferences(_ transports: Set<String>) -> [Diagnostic] {
+        let entries = main.entries.map { ($0.name, $0.value, $0.location) }
+        let overrides = master.entries.flatMap { entry in entry.options.overrides.map { ($0.name, $0.value, entry.location) } }
+        var defined = Set(main.definitions.keys)
+        for entry in master.entries { defined.formUnion(entry.options.overrides.map(\.name)) }
+        return (entries + overrides).flatMap { name, value, location -> [Diagnostic] in
+            if ParameterTable.row(name)?.type == .template { return [] }
+            let missing = Expander.plainReferences(in: value).filter { reference in
+                ParameterTable.row(reference) == nil && !defined.contains(reference) && !Self.isTransportParameter(reference, transports)
+                    && !ParameterTable.olderNames.values.contains { $0.contains(reference) }
+            }
+            return missing.sorted().map {
+                Diagnostic(.warning, "\(name) refers to $\($0), which is not defined and stands for nothing", at: location)
+            }
+        }
     }
 
     private static func message(for name: String) -> String {
@@ -27,8 +45,8 @@ struct UnknownNames {
     }
 
     /// Names that some value refers to, and the restriction classes.
-    private func usedNames() -> Set<String> {
-        var names = Set(settings.list("smtpd_restriction_classes"))
+    static func usedNames(main: MainFile, master: MasterFile, classes: [String]) -> Set<String> {
+        var names = Set(classes)
         for row in ParameterTable.all { names.formUnion(Expander.references(in: row.defaultValue)) }
         for entry in main.entries { names.formUnion(Expander.references(in: entry.value)) }
         for entry in master.entries {

@@ -10,7 +10,7 @@ struct Postern: AsyncParsableCommand {
         version: PosternVersion.text,
         subcommands: [
             StartCommand.self, StopCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, QueueCommand.self, MapCommand.self,
-            CertCommand.self, UserCommand.self, AuthTestCommand.self, RoleCommand.self,
+            CertCommand.self, ConfCommand.self, UserCommand.self, AuthTestCommand.self, RoleCommand.self,
         ]
     )
 }
