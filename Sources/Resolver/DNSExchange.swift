@@ -53,7 +53,8 @@ final class DNSExchange: DNSSocketOwner {
         while let step = steps.popFirst() {
             if conversations[step.server].hasFailed { continue }
             current = step.server
-            setTimer(milliseconds: step.wait)
+            // Spread, so that packets lost in one burst are not sent again in one burst.
+            setTimer(milliseconds: step.wait + Int.random(in: 0...step.wait / 4))
             ask(step.server)
             return
         }

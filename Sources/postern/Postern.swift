@@ -11,6 +11,7 @@ struct Postern: AsyncParsableCommand {
         subcommands: [
             StartCommand.self, StopCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, QueueCommand.self, MapCommand.self,
             CertCommand.self, ConfCommand.self, UserCommand.self, AuthTestCommand.self, RoleCommand.self,
+            SinkCommand.self,
         ]
     )
 }
