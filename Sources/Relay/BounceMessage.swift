@@ -69,7 +69,11 @@ struct BounceMessage {
         line("")
         line("This is the mail server \(settings.myHostname).")
         line("")
-        line(hasExpired ? "Your message could not be delivered in the time allowed for it;" : "Your message could not be delivered to the recipients below;")
+        line(
+            hasExpired
+                ? "Your message could not be delivered in the time allowed for it;"
+                : "Your message could not be delivered to the recipients below;"
+        )
         line(hasExpired ? "no more attempts will be made. These recipients did not get it:" : "it was not sent to them again.")
         line("")
         for failure in failures {
@@ -117,9 +121,11 @@ struct BounceMessage {
         }
         // No line may exceed what SMTP allows (RFC 5321 section 4.5.3.1.6), blanks or not.
         return (lines + [current]).flatMap { line in
-            line.utf8.count <= 900 ? [line] : stride(from: 0, to: line.utf8.count, by: 900).map { start in
-                (start == 0 ? "" : "    ") + String(decoding: Array(line.utf8.dropFirst(start).prefix(900)), as: UTF8.self)
-            }
+            line.utf8.count <= 900
+                ? [line]
+                : stride(from: 0, to: line.utf8.count, by: 900).map { start in
+                    (start == 0 ? "" : "    ") + String(decoding: Array(line.utf8.dropFirst(start).prefix(900)), as: UTF8.self)
+                }
         }
     }
 

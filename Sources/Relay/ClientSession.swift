@@ -39,8 +39,9 @@ final class ClientSession {
     /// Whether another message may go over this connection.
     func isReusable(at now: NIODeadline) -> Bool {
         guard !isSpent, connection.isOpen, !connection.feeder.hasReply else { return false }
-        if settings.reuse.countLimit > 0, uses >= settings.reuse.countLimit { return false }
-        return settings.reuse.countLimit > 0 || now - opened < settings.reuse.timeLimit
+        // The limit counts reuses: the first message is not one.
+        if settings.reuse.countLimit > 0, uses > settings.reuse.countLimit { return false }
+        return now - opened < settings.reuse.timeLimit
     }
 
     func end() { isSpent ? connection.close() : connection.quit() }
@@ -74,7 +75,11 @@ final class ClientSession {
     static func describe(_ failure: ConversationFailure, during phase: Phase, with endpoint: Endpoint) -> DeliveryFailure {
         switch failure {
         case .lostConnection:
-            DeliveryFailure(EnhancedStatusCode(4, 4, 2), "lost connection with \(endpoint.label) while \(phase.rawValue)", remoteMTA: endpoint.host)
+            DeliveryFailure(
+                EnhancedStatusCode(4, 4, 2),
+                "lost connection with \(endpoint.label) while \(phase.rawValue)",
+                remoteMTA: endpoint.host
+            )
         case .timedOut:
             DeliveryFailure(
                 EnhancedStatusCode(4, 4, 2),

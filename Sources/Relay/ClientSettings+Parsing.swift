@@ -113,7 +113,9 @@ extension ClientTLSSettings {
             level = reader.bool("enforce_tls") ? .encrypt : reader.bool("use_tls") ? .may : .none
             if level == .encrypt, reader.bool("tls_enforce_peername") {
                 // The legacy way to say "verify": passing over it would send mail to whoever answers.
-                problems.append(reader.problem("enforce_tls", "needs tls_enforce_peername = no: the check of certificates' names is not implemented"))
+                problems.append(
+                    reader.problem("enforce_tls", "needs tls_enforce_peername = no: the check of certificates' names is not implemented")
+                )
             }
         } else if let known = Level(rawValue: text) {
             level = known
@@ -121,7 +123,9 @@ extension ClientTLSSettings {
             problems.append(reader.problem("tls_security_level", "level \"\(text)\" is not implemented; none, may and encrypt are"))
         }
         if isWrapped {
-            if level != .encrypt { problems.append(reader.problem("tls_wrappermode", "needs \(reader.name("tls_security_level")) = encrypt")) }
+            if level != .encrypt {
+                problems.append(reader.problem("tls_wrappermode", "needs \(reader.name("tls_security_level")) = encrypt"))
+            }
             level = .encrypt
         }
         context = level == .none ? nil : ClientTLSContext.make(reader, isMandatory: level == .encrypt, problems: &problems)

@@ -57,7 +57,9 @@ final class Coordinator {
     func accept(_ job: DeliveryJob) {
         let message = MessageInProgress(job)
         messages[ObjectIdentifier(message)] = message
-        queueLog.info("\(job.id): from=<\(job.envelope.sender)>, size=\(job.content.size), nrcpt=\(job.envelope.recipients.count) (queue active)")
+        queueLog.info(
+            "\(job.id): from=<\(job.envelope.sender)>, size=\(job.content.size), nrcpt=\(job.envelope.recipients.count) (queue active)"
+        )
         let bound = NIOLoopBound((self, message), eventLoop: loop)
         startLoopTask(on: executors[0]) {
             let (coordinator, message) = bound.value
@@ -135,7 +137,13 @@ final class Coordinator {
         if let known = destinations[key] { return known }
         let executor = executors[nextExecutor % executors.count]
         nextExecutor += 1
-        let queue = DestinationQueue(transport: transport, settings: settings, nextHop: key.nextHop, executor: executor, environment: environment)
+        let queue = DestinationQueue(
+            transport: transport,
+            settings: settings,
+            nextHop: key.nextHop,
+            executor: executor,
+            environment: environment
+        )
         let destination = Destination(queue: .makeBoxSendingValue(queue, eventLoop: executor.loop), executor: executor)
         if destinations.count >= 1024 { forgetIdleDestinations() }
         destinations[key] = destination
@@ -169,7 +177,8 @@ final class Coordinator {
 
     private func settle(_ message: MessageInProgress) {
         message.outstanding -= 1
-        guard message.outstanding == 0 else { return }
+        guard message.outstanding == 0, !message.isReported else { return }
+        message.isReported = true
         let reporter = Reporter(configuration: configuration, log: environment.log, ledger: ledger, files: environment.files)
         guard message.needsBounce else {
             reporter.report(message, bounce: nil)
@@ -213,10 +222,23 @@ final class Coordinator {
         return promise.futureResult
     }
 
+    /// Breaks off what is still going on, and soon after reports whatever has not come to an end by then (a connection being made).
     func abort() {
         for destination in destinations.values {
             let queue = destination.queue
             destination.executor.loop.execute { queue.value.abort() }
+        }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: .milliseconds(500)) { bound.value.giveUp() }
+    }
+
+    private func giveUp() {
+        let reporter = Reporter(configuration: configuration, log: environment.log, ledger: ledger, files: environment.files)
+        // Those already on their way to the ledger come to their end by themselves.
+        for message in messages.values where !message.isReported {
+            message.isReported = true
+            reporter.deferRest(message, DestinationQueue.interrupted)
+            finished(message)
         }
     }
 }

@@ -12,6 +12,7 @@ final class DeliveryAttempt {
     private let log: MailLog
     private var results: [RecipientResult?]
     private(set) var remaining: Int
+    private(set) var lastNote: (failure: DeliveryFailure, relay: String)?
 
     init(_ delivery: Delivery, log: MailLog, taken: NIODeadline = .now()) {
         self.delivery = delivery
@@ -52,8 +53,11 @@ final class DeliveryAttempt {
         for position in open { settle(position, result, relay: relay, connectionUse: connectionUse, tag: tag) }
     }
 
-    /// A failure that is not final yet, since another host may still take the message.
-    func note(_ failure: DeliveryFailure) { log.info("\(delivery.job.id): \(failure.text)") }
+    /// A failure that is not final yet, since another host may still take the message; it is if no other host has anything to say.
+    func note(_ failure: DeliveryFailure, relay: String) {
+        lastNote = (failure, relay)
+        log.info("\(delivery.job.id): \(failure.text)")
+    }
 
     /// Hands the verdicts back; every recipient has one by now.
     func finish() {

@@ -62,7 +62,9 @@ final class DeliveryWorker {
     private func serve(_ delivery: Delivery) async {
         let attempt = DeliveryAttempt(delivery, log: log)
         defer { attempt.finish() }
-        if delivery.job.mayBeDuplicate { log.info("\(delivery.job.id): this delivery may be a repetition: the server stopped during an earlier one") }
+        if delivery.job.mayBeDuplicate {
+            log.info("\(delivery.job.id): this delivery may be a repetition: the server stopped during an earlier one")
+        }
         do throws(DeliveryFailure) {
             if try await reuse(for: attempt) { return }
             let endpoints = try await EndpointFinder(settings: queue.settings, names: queue.environment.names).endpoints(for: queue.nextHop)
@@ -76,7 +78,9 @@ final class DeliveryWorker {
     private func reuse(for attempt: DeliveryAttempt) async throws(DeliveryFailure) -> Bool {
         guard let session else { return false }
         self.session = nil
-        guard session.isReusable(at: .now()), try await login(for: attempt.delivery, host: session.endpoint.host, known: session) == session.wanted else {
+        guard session.isReusable(at: .now()),
+            try await login(for: attempt.delivery, host: session.endpoint.host, known: session) == session.wanted
+        else {
             session.end()
             return false
         }
@@ -114,29 +118,40 @@ final class DeliveryWorker {
                 await transmit(attempt, over: session, hasAlternative: !(fallback.isEmpty && (index >= endpoints.count || isLastSession)))
             } catch {
                 var relay = "none"
-                if case .connect(let failure) = error { log.info(failure.text) } else {
+                if case .connect(let failure) = error {
+                    log.info(failure.text)
+                } else {
                     relay = endpoint.labelWithPort
-                    if index < endpoints.count || !fallback.isEmpty { attempt.note(error.reason) }
+                    if index < endpoints.count || !fallback.isEmpty { attempt.note(error.reason, relay: relay) }
                 }
                 last = (error.reason, relay)
             }
         }
         if let last, !reached { queue.noteFailure(last.failure) }
-        let reason = last ?? (DeliveryFailure(EnhancedStatusCode(4, 3, 0), "delivery ended without a result"), "none")
+        let reason = last ?? attempt.lastNote ?? (DestinationQueue.interrupted, "none")
         attempt.settleAll(.failed(reason.failure), relay: reason.relay)
     }
 
     private func open(_ endpoint: Endpoint, _ attempt: DeliveryAttempt) async throws(SessionOpener.Failure) -> ClientSession {
         let wanted: SASLClient.Credentials?
-        do throws(DeliveryFailure) { wanted = try await login(for: attempt.delivery, host: endpoint.host, known: nil) } catch { throw .handshake(error) }
+        do throws(DeliveryFailure) { wanted = try await login(for: attempt.delivery, host: endpoint.host, known: nil) } catch {
+            throw .handshake(error)
+        }
         func opener(usesTLS: Bool) -> SessionOpener {
-            SessionOpener(endpoint: endpoint, settings: queue.settings, credentials: wanted, usesTLS: usesTLS, loop: queue.executor.loop, log: log)
+            SessionOpener(
+                endpoint: endpoint,
+                settings: queue.settings,
+                credentials: wanted,
+                usesTLS: usesTLS,
+                loop: queue.executor.loop,
+                log: log
+            )
         }
         do throws(SessionOpener.Failure) {
             return adopt(try await opener(usesTLS: true).open(), wanted)
         } catch {
             guard case .tls = error, mayFallBack(attempt, wanted) else { throw error }
-            attempt.note(error.reason)
+            attempt.note(error.reason, relay: endpoint.labelWithPort)
             return adopt(try await opener(usesTLS: false).open(), wanted)
         }
     }
@@ -159,7 +174,12 @@ final class DeliveryWorker {
         if isAborted { session.connection.close() }
         self.session = session
         if attempt.connected == nil { attempt.connected = .now() }
-        let transaction = SMTPTransaction(session: session, attempt: attempt, hasAlternative: hasAlternative, files: queue.environment.files)
+        let transaction = SMTPTransaction(
+            session: session,
+            attempt: attempt,
+            hasAlternative: hasAlternative,
+            files: queue.environment.files
+        )
         let ending = await transaction.run()
         if ending == .staleConnection { attempt.connected = nil }
         if ending == .staleConnection || !session.isReusable(at: .now()) {
@@ -169,7 +189,8 @@ final class DeliveryWorker {
     }
 
     /// The login of `smtp_sasl_password_maps`: by sender if so configured, by next hop as written, by host name.
-    private func login(for delivery: Delivery, host: String, known: ClientSession?) async throws(DeliveryFailure) -> SASLClient.Credentials? {
+    private func login(for delivery: Delivery, host: String, known: ClientSession?) async throws(DeliveryFailure) -> SASLClient.Credentials?
+    {
         guard let sasl = queue.settings.sasl else { return nil }
         if let known, !sasl.isSenderDependent { return known.wanted }
         return try await sasl.credentials(sender: delivery.job.envelope.sender, nextHop: queue.nextHop, host: host)

@@ -126,7 +126,9 @@ final class DestinationQueue {
 
     // MARK: - Inside
 
-    private var keepsConnections: Bool { (settings.reuse.onDemand && wasBusy) || settings.reuse.destinations.contains(nextHop.lowercased()) }
+    private var keepsConnections: Bool {
+        (settings.reuse.onDemand && wasBusy) || settings.reuse.destinations.contains(nextHop.lowercased())
+    }
 
     private func startWorkers() {
         while workers.count < window, let delivery = pending.popFirst() {
@@ -149,7 +151,7 @@ final class DestinationQueue {
         return copy
     }
 
-    private static let interrupted = DeliveryFailure(EnhancedStatusCode(4, 3, 2), "delivery interrupted: the mail system is stopping")
+    static let interrupted = DeliveryFailure(EnhancedStatusCode(4, 3, 2), "delivery interrupted: the mail system is stopping")
 
     /// One timer for all idle connections: those that have waited long enough, or that the server has closed, are given up.
     private func scheduleSweep() {

@@ -11,6 +11,8 @@ final class MessageInProgress {
     var results: [RecipientResult?]
     /// Deliveries without a verdict.
     var outstanding = 0
+    /// The ledger has its answer, or is about to get it.
+    var isReported = false
 
     init(_ job: DeliveryJob) {
         self.job = job

@@ -24,7 +24,13 @@ package struct RelayConfiguration: Sendable {
         var problems: [Diagnostic] = []
         queue = QueueSettings(main)
         bounce = BounceSettings(main, problems: &problems)
-        catalogue = TransportCatalogue(transports, main: main, tables: tables, ownAddresses: Set(ownAddresses.map(\.unmapped)), problems: &problems)
+        catalogue = TransportCatalogue(
+            transports,
+            main: main,
+            tables: tables,
+            ownAddresses: Set(ownAddresses.map(\.unmapped)),
+            problems: &problems
+        )
         if !problems.isEmpty { throw ConfigurationError(problems) }
     }
 }
@@ -69,7 +75,11 @@ struct BounceSettings: Sendable {
         doubleBounceSender = Self.address(settings.text("double_bounce_sender"), origin: origin)
         if classes.contains("bounce") {
             problems.append(
-                Diagnostic(.error, "notify_classes: copies of bounces to the postmaster (bounce) are not implemented", at: settings.location(of: "notify_classes"))
+                Diagnostic(
+                    .error,
+                    "notify_classes: copies of bounces to the postmaster (bounce) are not implemented",
+                    at: settings.location(of: "notify_classes")
+                )
             )
         }
     }

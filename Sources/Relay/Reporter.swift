@@ -21,7 +21,9 @@ struct Reporter: Sendable {
     func bounce(_ message: MessageInProgress) async {
         let job = message.job
         if message.isExpiring {
-            log.with(tag: "\(configuration.queue.syslogName)/qmgr").info("\(job.id): from=<\(job.envelope.sender)>, status=expired, returned to sender")
+            log.with(tag: "\(configuration.queue.syslogName)/qmgr").info(
+                "\(job.id): from=<\(job.envelope.sender)>, status=expired, returned to sender"
+            )
         }
         let bounceLog = log.with(tag: "\(settings.syslogName)/bounce")
         let decision = BounceDecision(sender: job.envelope.sender, settings: settings)
@@ -44,12 +46,22 @@ struct Reporter: Sendable {
         }
     }
 
+    /// For a message without all its verdicts: what has been delivered stays delivered, the rest is tried again.
+    func deferRest(_ message: MessageInProgress, _ reason: DeliveryFailure) {
+        let outcomes = message.results.map { result -> RecipientOutcome in
+            guard let result else { return .deferred(reason.text) }
+            return result.status == .sent ? .delivered : .deferred(result.text)
+        }
+        ledger.record(DeliveryReport(id: message.job.id, outcomes: outcomes))
+    }
+
     private func deferAll(_ message: MessageInProgress) {
         let outcomes = message.verdicts.map { $0.status == .bounced ? RecipientOutcome.deferred($0.text) : Self.outcome($0) }
         ledger.record(DeliveryReport(id: message.job.id, outcomes: outcomes))
     }
 
-    private func generate(_ message: MessageInProgress, forPostmaster: Bool) async throws -> (message: GeneratedMessage, messageID: String) {
+    private func generate(_ message: MessageInProgress, forPostmaster: Bool) async throws -> (message: GeneratedMessage, messageID: String)
+    {
         let job = message.job
         let (returned, isHeaderOnly) = try await original(of: job)
         let id = try ledger.reserveQueueID()

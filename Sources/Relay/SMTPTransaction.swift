@@ -31,7 +31,8 @@ struct SMTPTransaction {
         let reset = session.needsReset
         session.needsReset = false
         let accepted: [Int]
-        switch session.capabilities.pipelining ? await openPipelined(positions, reset: reset) : await openStepwise(positions, reset: reset) {
+        switch session.capabilities.pipelining ? await openPipelined(positions, reset: reset) : await openStepwise(positions, reset: reset)
+        {
         case .stale: return .staleConnection
         case .closed: return .done
         case .ready(let recipients): accepted = recipients
@@ -122,14 +123,17 @@ struct SMTPTransaction {
         if data.code == 354 {
             // The server wants a message for nobody (RFC 2920 section 3.1): give it an empty one; whatever it says, nobody was accepted.
             connection.send(".\r\n")
-            do throws(ConversationFailure) { _ = try await connection.reply(within: settings.timeouts.dataDone) } catch { session.isSpent = true }
+            do throws(ConversationFailure) { _ = try await connection.reply(within: settings.timeouts.dataDone) } catch {
+                session.isSpent = true
+            }
         } else if !accepted.isEmpty {
             fail(accepted, session.said(data, inReplyTo: "DATA"))
         }
         return .closed
     }
 
-    private func exchange(within timeout: TimeAmount, _ write: (inout ByteBuffer) -> Void) async throws(ConversationFailure) -> ServerReply {
+    private func exchange(within timeout: TimeAmount, _ write: (inout ByteBuffer) -> Void) async throws(ConversationFailure) -> ServerReply
+    {
         var buffer = connection.channel.allocator.buffer(capacity: 128)
         write(&buffer)
         connection.send(buffer)
@@ -227,7 +231,7 @@ struct SMTPTransaction {
     }
 
     private func fail(_ positions: [Int], _ failure: DeliveryFailure) {
-        if hasAlternative, !failure.isPermanent { return attempt.note(failure) }
+        if hasAlternative, !failure.isPermanent { return attempt.note(failure, relay: session.endpoint.labelWithPort) }
         let result = RecipientResult.failed(failure)
         for position in positions { settle(position, result) }
     }

@@ -116,7 +116,9 @@ struct SessionOpener {
             capabilities.serverName.lowercased() == settings.myHostname.lowercased()
         else { return capabilities }
         log.warning("host \(endpoint.labelWithPort) replied to HELO/EHLO with my own hostname \(settings.myHostname)")
-        throw .handshake(DeliveryFailure(EnhancedStatusCode(5, 4, 6), "mail for \(endpoint.host) loops back to myself", remoteMTA: endpoint.host))
+        throw .handshake(
+            DeliveryFailure(EnhancedStatusCode(5, 4, 6), "mail for \(endpoint.host) loops back to myself", remoteMTA: endpoint.host)
+        )
     }
 
     private func refusal(_ reply: ServerReply) -> DeliveryFailure {
@@ -207,7 +209,9 @@ struct SessionOpener {
     // MARK: - AUTH
 
     /// Returns the login in force. A server that offers no AUTH gets the mail without, as with Postfix: it refuses what it must.
-    private func authenticate(_ connection: ClientConnection, _ capabilities: ServerCapabilities) async throws(Failure) -> SASLClient.Credentials? {
+    private func authenticate(_ connection: ClientConnection, _ capabilities: ServerCapabilities) async throws(Failure) -> SASLClient
+        .Credentials?
+    {
         guard let sasl = settings.sasl, let credentials, !capabilities.authMechanisms.isEmpty else { return nil }
         var isEncrypted = false
         if case .established = connection.feeder.tls { isEncrypted = true }

@@ -113,7 +113,13 @@ extension TransportCatalogue {
         // Routing sends what cannot be delivered to these two, so they work even if master.cf has lost them.
         for name in ["error", "retry"] where self.transports[name] == nil {
             self.transports[name] = Transport(
-                name: name, kind: .error, logTag: retryLogTag, concurrencyLimit: 0, recipientLimit: 0, initialConcurrency: 1)
+                name: name,
+                kind: .error,
+                logTag: retryLogTag,
+                concurrencyLimit: 0,
+                recipientLimit: 0,
+                initialConcurrency: 1
+            )
         }
     }
 

@@ -1,5 +1,8 @@
 internal import Glibc
 
+/// The writing end of the pipe that the signal handler rings. Written once, before the handler exists.
+private nonisolated(unsafe) var bell: CInt = -1
+
 /// What the command line needs of the system: a terminal, files, and the wish to end.
 package enum SinkConsole {
     /// Why a message could not be printed or stored.
@@ -36,22 +39,18 @@ package enum SinkConsole {
 
     package static func removeFile(_ path: String) { _ = unsafe unlink(path) }
 
-    /// The writing end of the pipe that the signal handler rings. Written once, before the handler exists.
-    private nonisolated(unsafe) static var bell: CInt = -1
-
     /// From here on SIGINT and SIGTERM no longer end the process but ``waitForTermination(_:)``. Returns what to wait for.
     ///
     /// A handler and a pipe, because a mask would have to be set before any thread exists, and the main thread is not ours.
     package static func catchTermination() throws -> CInt {
         var ends: [CInt] = [-1, -1]
         guard unsafe pipe(&ends) == 0 else { throw failure("pipe") }
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         unsafe bell = ends[1]
         for number in [SIGINT, SIGTERM] {
             // write(2) is all that happens in the handler: it is async-signal-safe.
             _ = signal(number) { _ in
                 var byte: UInt8 = 0
-                _ = unsafe Glibc.write(SinkConsole.bell, &byte, 1)
+                _ = unsafe Glibc.write(bell, &byte, 1)
             }
         }
         return ends[0]

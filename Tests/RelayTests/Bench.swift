@@ -79,12 +79,15 @@ final class RelayBench {
         ownAddresses: [IPAddress] = [],
         transports: [(name: String, command: String, overrides: [String: String])] = [],
         ledger: any DeliveryLedger = TestLedger(),
-        sink: (any LogSink)? = nil
+        sink: (any LogSink)? = nil,
+        resolver custom: RecipientResolver? = nil
     ) throws {
         let quick = ["smtp_helo_timeout": "5s", "smtp_connect_timeout": "5s", "minimal_backoff_time": "300s"]
         let values = quick.merging(parameters) { $1 }
         let main = ServiceSettings.testing(values)
-        let standard = [("smtp", "smtp"), ("relay", "smtp"), ("lmtp", "lmtp"), ("error", "error"), ("retry", "error"), ("discard", "discard")]
+        let standard = [
+            ("smtp", "smtp"), ("relay", "smtp"), ("lmtp", "lmtp"), ("error", "error"), ("retry", "error"), ("discard", "discard"),
+        ]
         var services = standard.map { TransportService(name: $0.0, command: $0.1, settings: main, main: main) }
         for (name, command, overrides) in transports {
             services.append(TransportService(name: name, command: command, settings: .testing(values, overrides: overrides), main: main))
@@ -104,7 +107,7 @@ final class RelayBench {
         reports = ledger
         agent = RelayAgent(
             configuration: configuration,
-            resolver: resolver,
+            resolver: custom ?? resolver,
             names: names,
             log: MailLog(sink: sink ?? log, tag: "postfix", processID: 100),
             executors: group.makeIterator().map { LoopExecutor($0) }
@@ -126,7 +129,11 @@ final class RelayBench {
         nextID += 1
         return DeliveryJob(
             id: QueueID(rawValue: nextID),
-            envelope: Envelope(sender: Self.address(sender), recipients: recipients.map { Recipient(address: Self.address($0)) }, body: body),
+            envelope: Envelope(
+                sender: Self.address(sender),
+                recipients: recipients.map { Recipient(address: Self.address($0)) },
+                body: body
+            ),
             content: content,
             arrival: WallClock.now() - age,
             isExpired: isExpired

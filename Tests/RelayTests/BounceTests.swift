@@ -38,7 +38,9 @@ import Testing
     @Test func isWellFormed() async throws {
         let bench = try RelayBench(routes: Self.route)
         let long = "Subject: x\r\n\r\n--0000\r\nbj\u{F6}rk\r\n" + String(repeating: "y", count: 900) + "\r\nno line end"
-        let report = try await bench.deliver(bench.job(from: "\"odd one\"@y.example", to: ["u@x.example"], TestContent(bytes: ByteBuffer(string: long))))
+        let report = try await bench.deliver(
+            bench.job(from: "\"odd one\"@y.example", to: ["u@x.example"], TestContent(bytes: ByteBuffer(string: long)))
+        )
         let bounce = try #require(report.bounce)
         #expect(bounce.envelope.body == .eightBitMIME)
         let script = """
@@ -115,8 +117,10 @@ import Testing
 
     @Test(arguments: [
         (1_795_229_362.0, "Sat, 21 Nov 2026 02:49:22 +0000 (UTC)", "20261121024922"),
-        (0, "Thu, 1 Jan 1970 00:00:00 +0000 (UTC)", "19700101000000"), (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000 (UTC)", "20000229000000"),
-        (-1e300, "Thu, 1 Jan 1970 00:00:00 +0000 (UTC)", "19700101000000"), (1e300, "Fri, 31 Dec 9999 23:59:59 +0000 (UTC)", "99991231235959"),
+        (0, "Thu, 1 Jan 1970 00:00:00 +0000 (UTC)", "19700101000000"),
+        (951_782_400, "Tue, 29 Feb 2000 00:00:00 +0000 (UTC)", "20000229000000"),
+        (-1e300, "Thu, 1 Jan 1970 00:00:00 +0000 (UTC)", "19700101000000"),
+        (1e300, "Fri, 31 Dec 9999 23:59:59 +0000 (UTC)", "99991231235959"),
     ]) func dates(_ example: (seconds: Double, header: String, compact: String)) {
         #expect(MailDate.header(example.seconds) == example.header)
         #expect(MailDate.compact(example.seconds) == example.compact)

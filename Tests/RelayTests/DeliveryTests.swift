@@ -20,9 +20,14 @@ import Testing
         #expect(message.sender == "MAIL FROM:<s@y.example> SIZE=\(content.utf8.count)")
         // MAIL, RCPT and DATA in one flight.
         #expect(server.seen.reads.contains { $0.hasPrefix("MAIL") && $0.hasSuffix("DATA\r\n") })
-        #expect(bench.log.line("\(job.id): from=<s@y.example>, size=\(content.utf8.count), nrcpt=1 (queue active)")?.hasPrefix("postfix/qmgr: ") == true)
+        #expect(
+            bench.log.line("\(job.id): from=<s@y.example>, size=\(content.utf8.count), nrcpt=1 (queue active)")?.hasPrefix("postfix/qmgr: ")
+                == true
+        )
         let line = try #require(bench.log.line("status=sent"))
-        #expect(line.hasPrefix("postfix/smtp: \(job.id): to=<a@[127.0.0.1]:\(server.port)>, relay=127.0.0.1[127.0.0.1]:\(server.port), delay="))
+        #expect(
+            line.hasPrefix("postfix/smtp: \(job.id): to=<a@[127.0.0.1]:\(server.port)>, relay=127.0.0.1[127.0.0.1]:\(server.port), delay=")
+        )
         #expect(line.hasSuffix(", dsn=2.0.0, status=sent (250 2.0.0 Ok: queued as ABC)"))
         try await server.stop()
         try await bench.end()
@@ -53,28 +58,71 @@ import Testing
         Refusal("greeting", .close, "deferred", "4.4.2", "lost connection with HOST while receiving the initial server greeting"),
         Refusal("greeting", .silence, "deferred", "4.4.2", "conversation with HOST timed out while receiving the initial server greeting"),
         Refusal("EHLO", .close, "deferred", "4.4.2", "lost connection with HOST while performing the EHLO handshake"),
-        Refusal("MAIL", .say("451 4.3.0 try later"), "deferred", "4.3.0", "host HOST said: 451 4.3.0 try later (in reply to MAIL FROM command)"),
+        Refusal(
+            "MAIL",
+            .say("451 4.3.0 try later"),
+            "deferred",
+            "4.3.0",
+            "host HOST said: 451 4.3.0 try later (in reply to MAIL FROM command)"
+        ),
         Refusal("MAIL", .say("553 sender no"), "bounced", "5.0.0", "host HOST said: 553 sender no (in reply to MAIL FROM command)"),
         Refusal("MAIL", .close, "deferred", "4.4.2", "lost connection with HOST while sending MAIL FROM"),
         Refusal("MAIL", .silence, "deferred", "4.4.2", "conversation with HOST timed out while sending MAIL FROM"),
-        Refusal("RCPT", .say("450 4.2.0 greylisted"), "deferred", "4.2.0", "host HOST said: 450 4.2.0 greylisted (in reply to RCPT TO command)"),
         Refusal(
-            "RCPT", .reply(["550 5.1.1 No such user", "550 5.1.1 really not"]), "bounced", "5.1.1",
-            "host HOST said: 550-5.1.1 No such user 550 5.1.1 really not (in reply to RCPT TO command)"),
+            "RCPT",
+            .say("450 4.2.0 greylisted"),
+            "deferred",
+            "4.2.0",
+            "host HOST said: 450 4.2.0 greylisted (in reply to RCPT TO command)"
+        ),
+        Refusal(
+            "RCPT",
+            .reply(["550 5.1.1 No such user", "550 5.1.1 really not"]),
+            "bounced",
+            "5.1.1",
+            "host HOST said: 550-5.1.1 No such user 550 5.1.1 really not (in reply to RCPT TO command)"
+        ),
         Refusal("RCPT", .close, "deferred", "4.4.2", "lost connection with HOST while sending RCPT TO"),
         Refusal("RCPT", .silence, "deferred", "4.4.2", "conversation with HOST timed out while sending RCPT TO"),
-        Refusal("DATA", .say("451 4.3.0 no data now"), "deferred", "4.3.0", "host HOST said: 451 4.3.0 no data now (in reply to DATA command)"),
-        Refusal("DATA", .say("554 5.6.0 no data ever"), "bounced", "5.6.0", "host HOST said: 554 5.6.0 no data ever (in reply to DATA command)"),
+        Refusal(
+            "DATA",
+            .say("451 4.3.0 no data now"),
+            "deferred",
+            "4.3.0",
+            "host HOST said: 451 4.3.0 no data now (in reply to DATA command)"
+        ),
+        Refusal(
+            "DATA",
+            .say("554 5.6.0 no data ever"),
+            "bounced",
+            "5.6.0",
+            "host HOST said: 554 5.6.0 no data ever (in reply to DATA command)"
+        ),
         Refusal("DATA", .close, "deferred", "4.4.2", "lost connection with HOST while sending DATA command"),
         Refusal("DATA", .silence, "deferred", "4.4.2", "conversation with HOST timed out while sending DATA command"),
         Refusal(".", .say("452 4.3.1 full"), "deferred", "4.3.1", "host HOST said: 452 4.3.1 full (in reply to end of DATA command)"),
         Refusal(".", .say("554 5.6.0 virus"), "bounced", "5.6.0", "host HOST said: 554 5.6.0 virus (in reply to end of DATA command)"),
         Refusal(
-            ".", .close, "deferred", "4.4.2", "lost connection with HOST while sending end of data -- message may be sent more than once"),
+            ".",
+            .close,
+            "deferred",
+            "4.4.2",
+            "lost connection with HOST while sending end of data -- message may be sent more than once"
+        ),
         Refusal(
-            ".", .silence, "deferred", "4.4.2",
-            "conversation with HOST timed out while sending end of data -- message may be sent more than once"),
-        Refusal("MAIL", .say("what?"), "deferred", "4.5.0", "protocol error: host HOST sent a line that is no reply: what? while sending MAIL FROM"),
+            ".",
+            .silence,
+            "deferred",
+            "4.4.2",
+            "conversation with HOST timed out while sending end of data -- message may be sent more than once"
+        ),
+        Refusal(
+            "MAIL",
+            .say("what?"),
+            "deferred",
+            "4.5.0",
+            "protocol error: host HOST sent a line that is no reply: what? while sending MAIL FROM"
+        ),
         Refusal("RCPT", .say("354 go"), "deferred", "4.5.0", "protocol error: host HOST said: 354 go (in reply to RCPT TO command)"),
     ]
 
@@ -127,7 +175,8 @@ import Testing
             report.outcomes == [
                 .bounced("\(host)550 5.1.1 no (in reply to RCPT TO command)"), .delivered,
                 .deferred("\(host)450 4.2.0 later (in reply to RCPT TO command)"), .delivered,
-            ])
+            ]
+        )
         #expect(server.seen.messages.map(\.recipients) == [["<ok@x.example>", "<fine@x.example>"]])
         let bounce = String(buffer: try #require(report.bounce).content)
         #expect(bounce.contains("<r5@x.example>") && !bounce.contains("r4@x.example"))
@@ -195,7 +244,9 @@ import Testing
         try await bench.end()
     }
 
-    @Test(arguments: [(["8BITMIME"], " BODY=8BITMIME"), ([], "")]) func eightBit(_ example: (capabilities: [String], parameter: String)) async throws {
+    @Test(arguments: [(["8BITMIME"], " BODY=8BITMIME"), ([], "")]) func eightBit(_ example: (capabilities: [String], parameter: String))
+        async throws
+    {
         let bench = try RelayBench()
         let server = try await FaultyServer.started(FaultyServer.Script(capabilities: example.capabilities), on: bench.group)
         let content = TestContent(bytes: ByteBuffer(string: "Subject: x\r\n\r\nbjörk\r\n"))

@@ -55,12 +55,16 @@ final class FaultyServer: Sendable {
         let server = FaultyServer(script)
         let bootstrap = ServerBootstrap(group: group).childChannelInitializer { channel in
             channel.eventLoop.makeCompletedFuture {
-                if script.isWrapped, let tls = script.tls { try channel.pipeline.syncOperations.addHandler(TLSHandler(context: tls, role: .server)) }
+                if script.isWrapped, let tls = script.tls {
+                    try channel.pipeline.syncOperations.addHandler(TLSHandler(context: tls, role: .server))
+                }
                 try channel.pipeline.syncOperations.addHandler(FaultyConnection(server))
             }
         }
         let channel =
-            if let path { try await bootstrap.bind(unixDomainSocketPath: path).get() } else { try await bootstrap.bind(host: "127.0.0.1", port: 0).get() }
+            if let path { try await bootstrap.bind(unixDomainSocketPath: path).get() } else {
+                try await bootstrap.bind(host: "127.0.0.1", port: 0).get()
+            }
         server.channel.withLock { $0 = channel }
         return server
     }

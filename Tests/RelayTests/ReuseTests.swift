@@ -42,7 +42,10 @@ import Testing
     /// A refused message leaves the server in the middle of a transaction: RSET goes out with the next MAIL.
     @Test func resetOnlyWhereNeeded() async throws {
         let bench = try RelayBench()
-        let server = try await FaultyServer.started(FaultyServer.Script(actions: ["RCPT TO:<bad@x.example>": .say("550 5.1.1 no")]), on: bench.group)
+        let server = try await FaultyServer.started(
+            FaultyServer.Script(actions: ["RCPT TO:<bad@x.example>": .say("550 5.1.1 no")]),
+            on: bench.group
+        )
         let routed = try RelayBench(
             ["default_destination_concurrency_limit": "1", "default_destination_recipient_limit": "1"],
             routes: ["x.example": "smtp:[127.0.0.1]:\(server.port)"]
@@ -51,17 +54,25 @@ import Testing
         #expect(report.outcomes[1...] == [.delivered, .delivered])
         let seen = server.seen
         #expect(seen.connections == 1)
-        #expect(seen.commands.filter { $0 == "RSET" || $0.hasPrefix("RCPT") } == ["RCPT TO:<bad@x.example>", "RSET", "RCPT TO:<a@x.example>", "RCPT TO:<b@x.example>"])
+        #expect(
+            seen.commands.filter { $0 == "RSET" || $0.hasPrefix("RCPT") } == [
+                "RCPT TO:<bad@x.example>", "RSET", "RCPT TO:<a@x.example>", "RCPT TO:<b@x.example>",
+            ]
+        )
         try await server.stop()
         try await routed.end()
         try await bench.end()
     }
 
     /// The server closes each connection after one message: the kept one is found dead, and nobody is deferred for that.
-    @Test(arguments: [FaultyServer.Action.close, .replyAndClose("421 4.4.2 idle for too long")]) func deadConnectionIsReplaced(_ action: FaultyServer.Action) async throws {
+    @Test(arguments: [FaultyServer.Action.close, .replyAndClose("421 4.4.2 idle for too long")]) func deadConnectionIsReplaced(
+        _ action: FaultyServer.Action
+    ) async throws {
         let bench = try RelayBench()
         let server = try await FaultyServer.started(
-            FaultyServer.Script(actions: ["MAIL FROM:<second@y.example> SIZE=21": action], faultyConnections: 1), on: bench.group)
+            FaultyServer.Script(actions: ["MAIL FROM:<second@y.example> SIZE=21": action], faultyConnections: 1),
+            on: bench.group
+        )
         let routed = try RelayBench(
             ["default_destination_concurrency_limit": "1"],
             routes: ["x.example": "smtp:[127.0.0.1]:\(server.port)"]
@@ -85,7 +96,7 @@ import Testing
             ["default_destination_concurrency_limit": "1", "smtp_connection_reuse_count_limit": "2"],
             routes: ["x.example": "smtp:[127.0.0.1]:\(server.port)"]
         )
-        let jobs = (0..<4).map { routed.job(to: ["u\($0)@x.example"]) }
+        let jobs = (0..<6).map { routed.job(to: ["u\($0)@x.example"]) }
         for job in jobs { routed.agent.deliver(job) }
         for job in jobs { #expect(try await routed.report(of: job.id).outcomes == [.delivered]) }
         #expect(server.seen.connections == 2)

@@ -29,7 +29,11 @@ import Testing
         #expect(try await bench.deliver(bench.job(to: ["a@[127.0.0.1]:\(server.port)"])).outcomes == [.delivered])
         #expect(server.seen.commands.prefix(3) == ["EHLO mail.example.com", "STARTTLS", "EHLO mail.example.com"])
         let line = try #require(bench.log.line("TLS connection established"))
-        #expect(line.hasPrefix("postfix/smtp: Untrusted TLS connection established to 127.0.0.1[127.0.0.1]:\(server.port): TLSv1.3 with cipher TLS_"))
+        #expect(
+            line.hasPrefix(
+                "postfix/smtp: Untrusted TLS connection established to 127.0.0.1[127.0.0.1]:\(server.port): TLSv1.3 with cipher TLS_"
+            )
+        )
         try await server.stop()
         try await bench.end()
     }
@@ -44,24 +48,31 @@ import Testing
         try await bench.end()
     }
 
-    static let failures: [(level: String, age: Double, capabilities: [String], actions: [String: FaultyServer.Action], outcome: RecipientOutcome)] = [
-        ("encrypt", 0, ["PIPELINING"], [:], .deferred("TLS is required, but was not offered by host HOST")),
-        (
-            "encrypt", 0, ["STARTTLS"], ["STARTTLS": .say("454 4.3.0 not now")],
-            .deferred("TLS is required, but host HOST refused to start TLS: 454 4.3.0 not now")
-        ),
-        ("encrypt", 4000, ["STARTTLS"], ["STARTTLS": .reply(["220 go", "220 garbage"])], .deferred("Cannot start TLS: handshake failure")),
-        ("may", 0, ["STARTTLS"], ["STARTTLS": .say("454 4.3.0 not now")], .delivered),
-        // As Postfix does: in the clear only after the message has waited for minimal_backoff_time.
-        ("may", 0, ["STARTTLS"], ["STARTTLS": .close], .deferred("lost connection with HOST while performing the TLS handshake")),
-        ("none", 0, ["STARTTLS"], ["STARTTLS": .close], .delivered),
-    ]
+    static let failures:
+        [(level: String, age: Double, capabilities: [String], actions: [String: FaultyServer.Action], outcome: RecipientOutcome)] = [
+            ("encrypt", 0, ["PIPELINING"], [:], .deferred("TLS is required, but was not offered by host HOST")),
+            (
+                "encrypt", 0, ["STARTTLS"], ["STARTTLS": .say("454 4.3.0 not now")],
+                .deferred("TLS is required, but host HOST refused to start TLS: 454 4.3.0 not now")
+            ),
+            (
+                "encrypt", 4000, ["STARTTLS"], ["STARTTLS": .reply(["220 go", "220 garbage"])],
+                .deferred("Cannot start TLS: handshake failure")
+            ),
+            ("may", 0, ["STARTTLS"], ["STARTTLS": .say("454 4.3.0 not now")], .delivered),
+            // As Postfix does: in the clear only after the message has waited for minimal_backoff_time.
+            ("may", 0, ["STARTTLS"], ["STARTTLS": .close], .deferred("lost connection with HOST while performing the TLS handshake")),
+            ("none", 0, ["STARTTLS"], ["STARTTLS": .close], .delivered),
+        ]
 
     @Test(arguments: failures) func failing(
         _ example: (level: String, age: Double, capabilities: [String], actions: [String: FaultyServer.Action], outcome: RecipientOutcome)
     ) async throws {
         let bench = try RelayBench(["smtp_tls_security_level": example.level, "smtp_starttls_timeout": "3s"])
-        let server = try await FaultyServer.started(FaultyServer.Script(actions: example.actions, capabilities: example.capabilities), on: bench.group)
+        let server = try await FaultyServer.started(
+            FaultyServer.Script(actions: example.actions, capabilities: example.capabilities),
+            on: bench.group
+        )
         let report = try await bench.deliver(bench.job(to: ["a@[127.0.0.1]:\(server.port)"], age: example.age))
         var expected = example.outcome
         if case .deferred(let text) = expected { expected = .deferred(text.replacing("HOST", with: "127.0.0.1[127.0.0.1]")) }
@@ -84,7 +95,9 @@ import Testing
     @Test func authentication() async throws {
         let plain = Data("\u{0}alice\u{0}secret".utf8).base64EncodedString()
         let script = FaultyServer.Script(
-            actions: ["AUTH PLAIN \(plain)": .say("235 2.7.0 Authentication successful"), "AUTH": .say("535 5.7.8 Error: authentication failed")],
+            actions: [
+                "AUTH PLAIN \(plain)": .say("235 2.7.0 Authentication successful"), "AUTH": .say("535 5.7.8 Error: authentication failed"),
+            ],
             capabilities: ["AUTH PLAIN", "PIPELINING"]
         )
         let bench = try RelayBench()

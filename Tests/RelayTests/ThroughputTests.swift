@@ -28,7 +28,9 @@ import Testing
         let total = Int(environment["POSTERN_RELAY_MESSAGES"] ?? "") ?? 50_000
         let ledger = CountingLedger()
         let bench = try RelayBench(routes: ["x.example": "smtp:[127.0.0.1]:\(port)"], ledger: ledger, sink: NoLog())
-        let content = TestContent(bytes: ByteBuffer(string: "Subject: x\r\n\r\n" + String(repeating: String(repeating: "x", count: 70) + "\r\n", count: 57)))
+        let content = TestContent(
+            bytes: ByteBuffer(string: "Subject: x\r\n\r\n" + String(repeating: String(repeating: "x", count: 70) + "\r\n", count: 57))
+        )
         let clock = ContinuousClock()
         let (start, cpu) = (clock.now, Self.cpuSeconds())
         var given = 0

@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import PosternTesting
 import Resolver
+import Routing
 import SMTPCore
 import Spool
 import Testing
@@ -11,7 +12,10 @@ import Testing
 /// Where mail goes: the transports without a connection, LMTP, MX records, and what happens when a host is not there.
 @Suite struct TransportTests {
     static let local: [(route: String, outcome: RecipientOutcome, line: String)] = [
-        ("error:5.1.1 no such thing", .bounced("no such thing"), "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=5.1.1, status=bounced (no such thing)"),
+        (
+            "error:5.1.1 no such thing", .bounced("no such thing"),
+            "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=5.1.1, status=bounced (no such thing)"
+        ),
         ("error:go away", .bounced("go away"), "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=5.0.0, status=bounced (go away)"),
         ("retry:4.0.0 later", .deferred("later"), "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=4.0.0, status=deferred (later)"),
         ("discard:silently", .delivered, "postfix/discard: ID: to=<u@x.example>, relay=none, D, dsn=2.0.0, status=sent (silently)"),
@@ -19,7 +23,10 @@ import Testing
             "nosuch:foo", .deferred("mail transport unavailable"),
             "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=4.3.0, status=deferred (mail transport unavailable)"
         ),
-        ("illegal:", .bounced("bad address syntax"), "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=5.1.3, status=bounced (bad address syntax)"),
+        (
+            "illegal:", .bounced("bad address syntax"),
+            "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=5.1.3, status=bounced (bad address syntax)"
+        ),
         (
             "failed:", .deferred("address resolver failure"),
             "postfix/error: ID: to=<u@x.example>, relay=none, D, dsn=4.3.0, status=deferred (address resolver failure)"
@@ -75,7 +82,8 @@ import Testing
                 .delivered, .bounced("\(host)550 5.1.1 unknown (in reply to RCPT TO command)"),
                 .deferred("\(host)452 4.2.2 over quota (in reply to end of DATA command)"),
                 .bounced("\(host)554 5.6.0 refused (in reply to end of DATA command)"),
-            ])
+            ]
+        )
         #expect(server.seen.commands.first == "LHLO mail.example.com")
         #expect(bench.log.line("to=<a@x.example>, relay=mail.example.com[\(path)], delay=")?.hasPrefix("postfix/lmtp: ") == true)
         try await server.stop()
@@ -92,12 +100,17 @@ import Testing
     /// Three exchangers: one refuses connections, one is busy, the third takes what the others did not.
     @Test func triesTheNextExchanger() async throws {
         let bench = try RelayBench()
-        let taker = try await FaultyServer.started(FaultyServer.Script(actions: ["RCPT TO:<r4@x.example>": .say("450 4.2.0 later")]), on: bench.group)
+        let taker = try await FaultyServer.started(
+            FaultyServer.Script(actions: ["RCPT TO:<r4@x.example>": .say("450 4.2.0 later")]),
+            on: bench.group
+        )
         let busy = try await FaultyServer.started(FaultyServer.Script(actions: ["greeting": .say("421 4.3.2 busy")]), on: bench.group)
         let routed = try RelayBench(routes: ["x.example": "smtp:[127.0.0.1]:1, [127.0.0.1]:\(busy.port), [127.0.0.1]:\(taker.port)"])
         let job = routed.job(to: ["r4@x.example", "ok@x.example"])
         let report = try await routed.deliver(job)
-        #expect(report.outcomes == [.deferred("host 127.0.0.1[127.0.0.1] said: 450 4.2.0 later (in reply to RCPT TO command)"), .delivered])
+        #expect(
+            report.outcomes == [.deferred("host 127.0.0.1[127.0.0.1] said: 450 4.2.0 later (in reply to RCPT TO command)"), .delivered]
+        )
         #expect(routed.log.lines.contains("postfix/smtp: connect to 127.0.0.1[127.0.0.1]:1: Connection refused"))
         #expect(routed.log.lines.contains("postfix/smtp: \(job.id): host 127.0.0.1[127.0.0.1] refused to talk to me: 421 4.3.2 busy"))
         try await taker.stop()
@@ -118,7 +131,10 @@ import Testing
 
     static let names: [(answer: NameAnswer<[MailExchanger]>, outcome: RecipientOutcome)] = [
         (.noSuchDomain, .bounced("Host or domain name not found. Name service error for name=x.example type=MX: Host not found")),
-        (.temporaryFailure("timeout"), .deferred("Host or domain name not found. Name service error for name=x.example type=MX: Host not found, try again")),
+        (
+            .temporaryFailure("timeout"),
+            .deferred("Host or domain name not found. Name service error for name=x.example type=MX: Host not found, try again")
+        ),
         (.found([MailExchanger(preference: 0, host: "")]), .bounced("Domain x.example does not accept mail (nullMX)")),
         (.noData, .bounced("Host or domain name not found. Name service error for name=x.example type=A: Host not found")),
         (
@@ -142,7 +158,11 @@ import Testing
     @Test func exchangersInOrder() async throws {
         let names = ScriptedNameService(
             addresses: ["mx1.example": .found([.v4(0x7F00_0002)]), "mx2.example": .found([.v4(0x7F00_0001)])],
-            mailExchangers: ["x.example": .found([MailExchanger(preference: 10, host: "mx1.example"), MailExchanger(preference: 20, host: "mx2.example")])]
+            mailExchangers: [
+                "x.example": .found([
+                    MailExchanger(preference: 10, host: "mx1.example"), MailExchanger(preference: 20, host: "mx2.example"),
+                ])
+            ]
         )
         let bench = try RelayBench()
         let server = try await FaultyServer.started(on: bench.group)
@@ -158,7 +178,10 @@ import Testing
 
     @Test func onlyBetterExchangersThanOurselves() async throws {
         let names = ScriptedNameService(
-            addresses: ["a.example": .found([.v4(0x7F00_0002)]), "self.example": .found([.v4(0xC000_0201)]), "c.example": .found([.v4(0x7F00_0003)])],
+            addresses: [
+                "a.example": .found([.v4(0x7F00_0002)]), "self.example": .found([.v4(0xC000_0201)]),
+                "c.example": .found([.v4(0x7F00_0003)]),
+            ],
             mailExchangers: [
                 "x.example": .found([
                     MailExchanger(preference: 10, host: "a.example"), MailExchanger(preference: 20, host: "self.example"),
@@ -181,7 +204,9 @@ import Testing
         )
         let refused = "connect to 127.0.0.1[127.0.0.1]:1: Connection refused"
         #expect(try await bench.deliver(bench.job(to: ["a@x.example"])).outcomes == [.deferred(refused)])
-        #expect(try await bench.deliver(bench.job(to: ["b@x.example"])).outcomes == [.deferred("delivery temporarily suspended: \(refused)")])
+        #expect(
+            try await bench.deliver(bench.job(to: ["b@x.example"])).outcomes == [.deferred("delivery temporarily suspended: \(refused)")]
+        )
         #expect(bench.log.line("to=<b@x.example>")?.hasPrefix("postfix/error: ") == true)
         bench.agent.flush()
         #expect(try await bench.deliver(bench.job(to: ["c@x.example"])).outcomes == [.deferred(refused)])
@@ -195,12 +220,27 @@ import Testing
         bench.agent.deliver(hanging)
         while server.seen.commands.last != "DATA" { try await Task.sleep(for: .milliseconds(10)) }
         await bench.agent.shutDown(within: .milliseconds(200))
-        guard case .deferred(let text)? = bench.ledger.reports.first?.outcomes.first else { return #expect(Bool(false), "\(bench.ledger.reports)") }
+        guard case .deferred(let text)? = bench.ledger.reports.first?.outcomes.first else {
+            return #expect(Bool(false), "\(bench.ledger.reports)")
+        }
         #expect(text.hasPrefix("lost connection with 127.0.0.1[127.0.0.1] while sending end of data"))
         let late = bench.job(to: ["b@x.example"])
         let report = try await bench.deliver(late)
         #expect(report.outcomes == [.deferred("delivery interrupted: the mail system is stopping")])
         try await server.stop()
         try await bench.group.shutdownGracefully()
+    }
+
+    /// A name service that never answers must not hold up the end.
+    @Test func theEndDoesNotWaitForAnybody() async throws {
+        let bench = try RelayBench(resolver: { _, _ in
+            try? await Task.sleep(for: .seconds(3600))
+            return AddressResolution(outcome: .failed("late"), addressClass: .default, transport: "", nextHop: "", recipient: .null)
+        })
+        let job = bench.job(to: ["a@x.example"])
+        bench.agent.deliver(job)
+        await bench.agent.shutDown(within: .milliseconds(100))
+        #expect(bench.ledger.reports.map(\.id) == [job.id])
+        #expect(bench.ledger.reports.first?.outcomes == [.deferred("delivery interrupted: the mail system is stopping")])
     }
 }

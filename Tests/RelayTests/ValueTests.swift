@@ -76,18 +76,21 @@ import Testing
         ("inet:localhost:2424", .lmtp, .host("localhost"), 2424),
         ("localhost", .lmtp, .host("localhost"), 24),
         ("unix:private/dovecot-lmtp", .lmtp, .unix("private/dovecot-lmtp"), 0),
-        ("", .smtp, nil, 0), ("[x", .smtp, nil, 0), ("[]", .smtp, nil, 0), ("x:", .smtp, nil, 0), ("x:99999", .smtp, nil, 0), ("x:nosuch", .smtp, nil, 0),
+        ("", .smtp, nil, 0), ("[x", .smtp, nil, 0), ("[]", .smtp, nil, 0), ("x:", .smtp, nil, 0), ("x:99999", .smtp, nil, 0),
+        ("x:nosuch", .smtp, nil, 0),
         ("[x]y", .smtp, nil, 0), ("unix:", .lmtp, nil, 0), ("a b", .smtp, nil, 0), ("x:0", .smtp, nil, 0),
     ]
 
-    @Test(arguments: nextHops) func nextHop(_ example: (text: String, dialect: ClientSettings.Dialect, target: NextHop.Target?, port: Int)) {
+    @Test(arguments: nextHops) func nextHop(_ example: (text: String, dialect: ClientSettings.Dialect, target: NextHop.Target?, port: Int))
+    {
         let nextHop = NextHop(example.text, dialect: example.dialect, defaultPort: example.dialect == .lmtp ? 24 : 25)
         #expect(nextHop?.target == example.target)
         if example.target != nil { #expect(nextHop?.port == example.port) }
     }
 
     @Test func capabilities() {
-        let text = "250-mail.example hello\n250-PIPELINING\n250-size 1000\n250-AUTH PLAIN LOGIN\n250-AUTH=LOGIN CRAM-MD5\n250-STARTTLS\n250 8BITMIME"
+        let text =
+            "250-mail.example hello\n250-PIPELINING\n250-size 1000\n250-AUTH PLAIN LOGIN\n250-AUTH=LOGIN CRAM-MD5\n250-STARTTLS\n250 8BITMIME"
         let reply = ServerReply(code: 250, text: text)
         let all = ServerCapabilities(reply)
         #expect(all.serverName == "mail.example" && all.pipelining && all.size && all.sizeLimit == 1000 && all.startTLS && all.eightBitMIME)
@@ -99,7 +102,8 @@ import Testing
 
     /// As Postfix prints them, from the reference instance's log where it had the value.
     @Test(arguments: [
-        (0.0, "0"), (0.004, "0"), (0.04, "0.04"), (0.1, "0.1"), (0.12, "0.12"), (0.999, "1"), (1.04, "1"), (1.1, "1.1"), (3.14, "3.1"), (9.96, "10"),
+        (0.0, "0"), (0.004, "0"), (0.04, "0.04"), (0.1, "0.1"), (0.12, "0.12"), (0.999, "1"), (1.04, "1"), (1.1, "1.1"), (3.14, "3.1"),
+        (9.96, "10"),
         (12.4, "12"), (3600, "3600"), (-5, "0"), (1e300, "1000000000000"),
     ]) func delays(_ example: (seconds: Double, text: String)) {
         var text = ""

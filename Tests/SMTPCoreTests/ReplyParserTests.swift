@@ -29,7 +29,9 @@ import Testing
         #expect(reply.lines == ["mail.example", "SIZE 5", "X"])
     }
 
-    @Test(arguments: ["hello there\r\n", "\r\n", "25\r\n", "999 x\r\n", "250x\r\n", "25a ok\r\n", " 250 ok\r\n", "\u{0}\u{0}\u{0} x\r\n", "199 x\r\n"])
+    @Test(arguments: [
+        "hello there\r\n", "\r\n", "25\r\n", "999 x\r\n", "250x\r\n", "25a ok\r\n", " 250 ok\r\n", "\u{0}\u{0}\u{0} x\r\n", "199 x\r\n",
+    ])
     func malformed(_ wire: String) {
         #expect(throws: ReplyParser.Failure.self) { try parse([Array(wire.utf8)]) }
     }
