@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "postern",
             dependencies: [
-                "PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", "Resolver", "Restrictions", "Routing",
+                "PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", "Resolver", "Restrictions", "Routing", "LoopTask",
                 nio, nioPosix, argumentParser,
             ]
         ),

@@ -1,9 +1,53 @@
 import ArgumentParser
+import Dispatch
 import Glibc
+import LoopTask
+import NIOPosix
 import PosternDaemon
+import Synchronization
 
+/// Commands run on the main thread, so that the supervisor's signal mask holds for every thread made later; those that must wait for async
+/// work do it on an event loop while the main thread waits for them.
 @main
-struct Postern: AsyncParsableCommand {
+enum Main {
+    static func main() {
+        do {
+            let command = try Postern.parseAsRoot()
+            if let waiting = command as? any AsyncParsableCommand {
+                try run(waiting)
+            } else {
+                var command = command
+                try command.run()
+            }
+        } catch {
+            Postern.exit(withError: error)
+        }
+    }
+
+    /// A command that moves to the loop whole: the main thread does not touch it again.
+    private final class Passage: @unchecked Sendable {
+        private var command: any AsyncParsableCommand
+
+        init(_ command: any AsyncParsableCommand) { self.command = command }
+
+        func run() async throws { try await command.run() }
+    }
+
+    private static func run(_ command: any AsyncParsableCommand) throws {
+        let passage = Passage(command)
+        let outcome = Mutex<(any Error)?>(nil)
+        let done = DispatchSemaphore(value: 0)
+        @Sendable func work() async {
+            do { try await passage.run() } catch { outcome.withLock { $0 = error } }
+            done.signal()
+        }
+        startLoopTask(on: LoopExecutor(MultiThreadedEventLoopGroup.singleton.next()), work)
+        done.wait()
+        if let error = outcome.withLock({ $0 }) { throw error }
+    }
+}
+
+struct Postern: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "postern",
         abstract: "An SMTP submission server that reads Postfix's own configuration.",
