@@ -18,15 +18,17 @@ struct ListBuilder {
         var entries: [RestrictionList.Entry] = []
         var warns = false
         var index = 0
+        var position = -1
         while index < items.count {
             let start = index
+            position += 1
             let rules = next(items, &index, kind, name, location)
             guard let rules else {
                 warns = true
                 continue
             }
             let text = items[start..<index].joined(separator: " ")
-            entries += rules.map { RestrictionList.Entry(index: start, text: text, rule: $0, isWarned: warns) }
+            entries += rules.map { RestrictionList.Entry(index: position, text: text, rule: $0, isWarned: warns) }
             if ["permit", "reject", "defer"].contains(DomainName.folded(text)), !warns, index < items.count {
                 diagnostics.append(Diagnostic(.warning, "restriction `\(items[index])' after `\(text)' is ignored", at: location))
                 break

@@ -64,7 +64,11 @@ package final class ContentWriter: Sendable {
             defer { state.isRunning = true }
             return (true, !state.isRunning)
         }
-        if starts { core.pool.submit { [self] in work() } }
+        if starts, !core.pool.submit({ [self] in work() }) {
+            // The spool was closed under the sender: nothing is written any more, and everyone who waits hears of it.
+            progress.withLock { $0.error = .closed }
+            work()
+        }
         return isTaken
     }
 

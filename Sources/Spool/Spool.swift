@@ -94,6 +94,7 @@ package final class Spool: Sendable, DeliveryLedger {
     /// Ends scheduling, flushes what is pending, ends the threads and gives the lock back. Later calls fail with ``SpoolError/closed``. Blocking.
     package func close() {
         core.engine.withLock { $0.isDelivering = false }
+        core.agent.withLock { $0 = nil }
         // Content that is being written ends first: its accept still has to get into the box.
         core.pool.close()
         let wasClosed = core.inbox.withLock { inbox in

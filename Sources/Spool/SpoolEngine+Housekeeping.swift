@@ -54,7 +54,10 @@ extension SpoolEngine {
         guard mayDelete, stoppedUntil == nil, journal.segments.count > 1, let oldest = journal.segments.first else { return }
         if copySegment != oldest.number {
             copyQueue = []
-            guard journal.bytes > 2 * index.liveBytes + 2 * options.segmentSize else { return }
+            // Each start begins a segment, so many restarts leave many small ones, each an open file.
+            let hasDeadWeight = journal.bytes > 2 * index.liveBytes + 2 * options.segmentSize
+            let isScattered = journal.segments.count > 32 + 2 * (journal.bytes / options.segmentSize)
+            guard hasDeadWeight || isScattered else { return }
             copySegment = oldest.number
             copyQueue.append(contentsOf: index.entries.lazy.filter { $0.value.base.segment == oldest.number }.map(\.key).sorted())
         }

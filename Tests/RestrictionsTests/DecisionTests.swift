@@ -21,7 +21,7 @@ struct DecisionTests {
     @Test func trace() async throws {
         var player = try Self.player([
             "smtpd_sender_restrictions":
-                "permit_mynetworks, warn_if_reject reject_non_fqdn_sender, check_sender_access inline:{{s.example=DUNNO}}",
+                "check_client_access static:DUNNO, warn_if_reject reject_non_fqdn_sender, check_sender_access inline:{{s.example=DUNNO}}",
             "smtpd_recipient_restrictions": "check_recipient_access inline:{{a@local.example=450 later}}",
         ])
         let answer = try await player.play([("from", "u@sub.s.example"), ("to", "a@local.example")])
@@ -34,7 +34,15 @@ struct DecisionTests {
         let reply = Reply(450, EnhancedStatusCode(4, 7, 1), "<a@local.example>: Recipient address rejected: later")
         #expect(
             trace == [
-                TraceStep(list: "smtpd_sender_restrictions", index: 0, restriction: "permit_mynetworks", result: .dunno),
+                TraceStep(
+                    list: "smtpd_sender_restrictions",
+                    index: 0,
+                    restriction: "check_client_access static:DUNNO",
+                    table: "static:DUNNO",
+                    key: "unknown",
+                    value: "DUNNO",
+                    result: .dunno
+                ),
                 TraceStep(list: "smtpd_sender_restrictions", index: 2, restriction: "reject_non_fqdn_sender", result: .dunno),
                 TraceStep(
                     list: "smtpd_sender_restrictions",

@@ -7,7 +7,7 @@ extension Evaluation {
     func conclude(_ answer: AccessAnswer, from table: any LookupTable, about subject: AccessSubject) -> Verdict {
         switch answer {
         case .notFound:
-            consulted = (table.name, subject.name, nil)
+            consulted = (table.name, subject.name.isEmpty ? "<>" : subject.name, nil)
             return .dunno
         case .failed(let reason, let key):
             consulted = (table.name, key, "(\(reason))")

@@ -19,14 +19,19 @@ final class WorkerPool: Sendable {
         threads.withLock { $0 = (0..<max(count, 1)).map { _ in PlainThread { [self] in run() } } }
     }
 
-    /// Never called with a lock held.
-    func submit(_ work: @escaping @Sendable () -> Void) {
-        if isInline { return work() }
+    /// Never called with a lock held. False when the pool is closed, and the work will not be done.
+    @discardableResult
+    func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
+        if isInline {
+            work()
+            return true
+        }
         let isClosed = state.withLock { state in
             if !state.isClosed { state.work.append(work) }
             return state.isClosed
         }
         if !isClosed { available.post() }
+        return !isClosed
     }
 
     /// Ends the threads after the work that is already there. Blocking.

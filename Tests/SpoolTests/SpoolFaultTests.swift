@@ -1,0 +1,131 @@
+import NIOCore
+import PosternTesting
+import SMTPCore
+import Spool
+import Testing
+
+/// What the spool does when the disk rots, fails for good, or the process dies again and again.
+@Suite struct SpoolFaultTests {
+    @Test func rotInTheJournalIsReportedAndNothingIsDeleted() throws {
+        let bench = Bench()
+        var spool = try bench.open()
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        var ids: [QueueID] = []
+        for _ in 0..<20 { ids.append(try bench.accept(spool, size: 3_000).0) }
+        let large = try bench.accept(spool, size: 100_000).0
+        bench.disk.processCrash()
+        // The second message's record, somewhere in its content.
+        bench.disk.corrupt("/q/journal/00000001.log", at: 5_000, with: [1, 2, 3])
+        let observer = RecordingObserver()
+        spool = try bench.open(observer)
+        #expect(observer.damages.count == 1)
+        #expect(try spool.status().damages == observer.damages)
+        let left = try spool.list().map(\.id)
+        #expect(left == ids.filter { $0 != ids[1] } + [large])
+        spool.start(agent: agent)
+        for id in left { #expect(try spool.perform(.delete, on: .message(id)) == 1) }
+        #expect(try spool.status().segments >= 3)
+        #expect(bench.disk.contents("/q/journal/00000001.log") != nil)
+        #expect(bench.disk.contents("/q/content/\(large)") != nil)
+        // New ids keep away from any that the lost record may have spoken of.
+        #expect(try spool.reserveQueueID() > large)
+    }
+
+    @Test(arguments: [3_000, 100_000]) func rottenContentIsHeldAndNeverDelivered(size: Int) throws {
+        var bench = Bench()
+        bench.options.memoryLimit = 0
+        let observer = RecordingObserver()
+        let spool = try bench.open(observer)
+        let (id, _) = try bench.accept(spool, size: size)
+        let path = size > 65_536 ? "/q/content/\(id)" : "/q/journal/00000001.log"
+        bench.disk.corrupt(path, at: 2_000, with: [0])
+        let (listing, stored) = try spool.message(id)
+        #expect(listing.size == size)
+        #expect(throws: SpoolError.self) { try read(stored) }
+        #expect(throws: SpoolError.self) { try stored.read(offset: 100, length: 10) }
+    }
+
+    @Test func rottenEnvelopeIsHeldAndReported() throws {
+        var bench = Bench()
+        bench.options.memoryLimit = 0
+        let observer = RecordingObserver()
+        let spool = try bench.open(observer)
+        let (id, _) = try bench.accept(spool)
+        let (other, _) = try bench.accept(spool)
+        // Segment header 88, lease batch 48 + 32, batch header 48, record header 32: the head of the first message.
+        bench.disk.corrupt("/q/journal/00000001.log", at: 88 + 48 + 32 + 48 + 32 + 30, with: [0xFF, 0xFE])
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        spool.turn()
+        spool.turn()
+        #expect(agent.jobs.map(\.id) == [other])
+        #expect(observer.damages.count == 1)
+        #expect(try spool.list().map(\.state) == [.hold, .active])
+        #expect(try spool.list().first?.id == id)
+    }
+
+    @Test func deadDiskStopsAcceptingAndComesBack() throws {
+        let bench = Bench()
+        let observer = RecordingObserver()
+        let spool = try bench.open(observer)
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        let (first, _) = try bench.accept(spool)
+        _ = agent.take()
+        spool.record(DeliveryReport(id: first, outcomes: [.delivered, .deferred("later")]))
+        // The batch, and the segment that should void it.
+        bench.disk.failFlush(after: 0)
+        bench.disk.failFlush(after: 1)
+        let (_, refused) = try bench.accept(spool)
+        #expect(refused.error != nil && observer.hasStopped)
+        #expect(try !spool.status().isAccepting)
+        #expect(try bench.accept(spool).1.error != nil)
+        bench.clock.advance(6)
+        let (second, receipt) = try bench.accept(spool)
+        #expect(receipt.isSuccess)
+        #expect(observer.events.contains { if case .acceptingResumed = $0 { true } else { false } })
+        bench.disk.powerCut()
+        let listed = try bench.open().list()
+        #expect(listed.map(\.id) == [first, second])
+        // The report that could not be written at first was not lost.
+        #expect(listed.first?.recipients == [.init(address: address("b@example.org"), delayReason: "later")])
+    }
+
+    @Test func manyRestartsDoNotLeaveManySegments() throws {
+        let bench = Bench()
+        for _ in 0..<60 {
+            let spool = try bench.open()
+            _ = try bench.accept(spool)
+            spool.turn()
+            bench.disk.processCrash()
+        }
+        let spool = try bench.open()
+        spool.turn()
+        #expect(try spool.list().count == 60)
+        #expect(try spool.status().segments < 45)
+    }
+
+    @Test func newerFormatIsRefused() throws {
+        let bench = Bench()
+        _ = try bench.accept(try bench.open())
+        bench.disk.processCrash()
+        bench.disk.corrupt("/q/journal/00000001.log", at: 8, with: [2])
+        #expect(throws: SpoolError.unsupportedFormat("/q/journal has format 2, this is 1")) { try bench.open() }
+    }
+
+    @Test func strayAndShortReportsDoNoHarm() throws {
+        let bench = Bench()
+        let observer = RecordingObserver()
+        let spool = try bench.open(observer)
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        let (id, _) = try bench.accept(spool)
+        spool.record(DeliveryReport(id: QueueID(rawValue: 1), outcomes: [.delivered]))
+        spool.record(DeliveryReport(id: id, outcomes: [.delivered]))
+        spool.record(DeliveryReport(id: id, outcomes: [.delivered, .delivered]))
+        spool.turn()
+        #expect(observer.events.filter { if case .strayReport = $0 { true } else { false } }.count == 2)
+        #expect(try spool.list().first?.recipients.map(\.address) == [address("b@example.org")])
+    }
+}
