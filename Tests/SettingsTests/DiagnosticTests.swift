@@ -91,8 +91,8 @@ import Testing
 
     @Test(arguments: [
         ("content_filter = smtp:[127.0.0.1]:10025", "content_filter"), ("virtual_maps = texthash:/x", "virtual_alias_maps"),
-        ("header_checks = regexp:/x", "header_checks"), ("smtpd_tls_req_ccert = yes", "smtpd_tls_req_ccert"),
-        ("sender_canonical_maps = texthash:/x", "sender_canonical_maps"),
+        ("header_checks = regexp:/x", "header_checks"), ("smtpd_reject_footer = x", "smtpd_reject_footer"),
+        ("always_bcc = x@example.com", "always_bcc"),
     ])
     func whatRestrictsAndIsNotImplementedStopsTheStart(main: String, name: String) {
         let (configuration, diagnostics) = load(main + "\n")

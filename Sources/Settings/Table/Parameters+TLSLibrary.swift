@@ -2,8 +2,8 @@
 extension Parameter {
     static let tlsLibrary: [Parameter] = [
         .init("tls_append_default_CA", .bool, .a, .honoured, "no"),
-        .init("tls_config_file", .text, .b, .honoured, "default"),
-        .init("tls_config_name", .text, .b, .honoured, ""),
+        .init("tls_config_file", .text, .b, .restricts, "default"),
+        .init("tls_config_name", .text, .b, .restricts, ""),
         .init("tls_daemon_random_bytes", .count, .c, .noEffect(.noTLSManager), "32"),
         .init("tls_dane_digests", .list, .c, .noEffect(.unusedFeature), "sha512 sha256"),
         .init("tls_disable_workarounds", .list, .a, .honoured, ""),
@@ -11,7 +11,7 @@ extension Parameter {
         .init("tls_eecdh_strong_curve", .text, .b, .honoured, "prime256v1"),
         .init("tls_eecdh_ultra_curve", .text, .b, .honoured, "secp384r1"),
         .init("tls_export_cipherlist", .list, .c, .noEffect(.obsolete), "aNULL:-aNULL:HIGH:MEDIUM:LOW:EXPORT:+RC4:@STRENGTH"),
-        .init("tls_fast_shutdown_enable", .bool, .b, .honoured, "yes"),
+        .init("tls_fast_shutdown_enable", .bool, .b, .noEffect(.noTLSManager), "yes"),
         .init("tls_high_cipherlist", .list, .a, .honoured, "aNULL:-aNULL:HIGH:@STRENGTH"),
         .init("tls_legacy_public_key_fingerprints", .bool, .c, .noEffect(.noClientCertificates), "no"),
         .init("tls_low_cipherlist", .list, .c, .noEffect(.obsolete), "aNULL:-aNULL:HIGH:MEDIUM:LOW:+RC4:@STRENGTH"),
@@ -26,6 +26,6 @@ extension Parameter {
         .init("tls_server_sni_maps", .tables, .a, .restricts, ""),
         .init("tls_session_ticket_cipher", .text, .b, .honoured, "aes-256-cbc"),
         .init("tls_ssl_options", .list, .a, .honoured, ""),
-        .init("tls_wildcard_matches_multiple_labels", .bool, .b, .honoured, "yes"),
+        .init("tls_wildcard_matches_multiple_labels", .bool, .b, .noEffect(.unusedFeature), "yes"),
     ]
 }
