@@ -119,11 +119,15 @@ struct Transports: Sendable {
 
 extension TableRegistry {
     /// Opens the tables that a parameter of type "lookup tables" names.
+    ///
+    /// `nis:mail.aliases` stands in the default of `alias_maps`, whether the host knows NIS or not: it is passed over unless the administrator
+    /// wrote it.
     package func list(ofParameter name: String, _ settings: ServiceSettings) throws(ConfigurationError) -> TableList {
         let location = settings.location(of: name)
         guard let items = ListText.items(settings.text(name)) else {
             throw ConfigurationError("\(name): braces do not balance", at: location)
         }
-        return try list(items, at: location)
+        let wanted = settings.isDefault("alias_maps") ? items.filter { $0 != "nis:mail.aliases" } : items
+        return try list(wanted, at: location)
     }
 }
