@@ -157,7 +157,10 @@ final class SpoolCore: Sendable {
         case .finish(let completion, let result): completion(result)
         case .deliver(let job): deliver(job, recipients: (0..<job.envelope.recipients.count).map { UInt32(truncatingIfNeeded: $0) })
         case .load(let stored, let isExpired): pool.submit { [self] in load(stored, isExpired: isExpired) }
-        case .removeContent(let id): pool.submit { [self] in try? fileSystem.unlink(paths.content(id)) }
+        case .removeContent(let id):
+            let isTaken = pool.submit { [self] in try? fileSystem.unlink(paths.content(id)) }
+            // The queue is being closed, and this is the writer's last turn.
+            if !isTaken { try? fileSystem.unlink(paths.content(id)) }
         case .leased(let limit): lease.withLock { $0.limit = max($0.limit, limit) }
         case .event(let event): observer.spoolEvent(event)
         }
@@ -241,7 +244,7 @@ extension MessageRecord {
             contentSize: UInt64(size),
             blockChecksums: checksums,
             isHeld: false,
-            state: DeliveryState(newMessageWith: envelope.recipients.count, arrival: arrival)
+            state: DeliveryState(newMessageWith: envelope.recipients.count)
         )
     }
 }

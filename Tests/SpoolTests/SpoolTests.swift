@@ -140,6 +140,20 @@ struct Bench {
         #expect(second.take()?.mayBeDuplicate == true)
     }
 
+    @Test func newMessageIsDueWhateverTheClockSays() throws {
+        let bench = Bench()
+        let spool = try bench.open()
+        let (id, _) = try bench.accept(spool)
+        bench.disk.powerCut()
+        bench.clock.step(-86_400)
+        let again = try bench.open()
+        let agent = RecordingAgent()
+        again.start(agent: agent)
+        again.turn()
+        #expect(agent.jobs.map(\.id) == [id])
+        #expect(try !again.status().clockIsTrusted)
+    }
+
     @Test func cleanEndLeavesNoDoubt() throws {
         let bench = Bench()
         let spool = try bench.open()

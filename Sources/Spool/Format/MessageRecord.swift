@@ -43,11 +43,11 @@ struct DeliveryState: Sendable, Hashable {
         self.pending = pending
     }
 
-    /// A message no one has tried to deliver yet.
-    init(newMessageWith recipients: Int, arrival: Double) {
+    /// A message no one has tried to deliver yet: due at once, whatever the clock is set to.
+    init(newMessageWith recipients: Int) {
         self.init(
             attempts: 0,
-            nextAttempt: arrival,
+            nextAttempt: 0,
             pending: (0..<recipients).map { Pending(recipient: UInt32(truncatingIfNeeded: $0), reason: "") }
         )
     }
