@@ -24,6 +24,7 @@ package final class LogWriter: LogSink {
     }
 
     private static let capacity = 1 << 20
+    private static let gatheringTime = DispatchTimeInterval.milliseconds(10)
     private let destination: LogDestination
     private let hostName: String
     private let state = Mutex(State())
@@ -53,7 +54,8 @@ package final class LogWriter: LogSink {
             defer { state.flushScheduled = true }
             return !state.flushScheduled
         }
-        if mustSchedule { queue.async { self.drain() } }
+        // A line waits a moment for others: under load one wake-up and one write serve many.
+        if mustSchedule { queue.asyncAfter(deadline: .now() + Self.gatheringTime) { self.drain() } }
     }
 
     /// Returns when everything written so far has reached the destination. Call before the process ends.

@@ -20,7 +20,12 @@ extension Session {
         case .address(let address):
             if address.isNull { return .address(address, rewritten: address) }
             let rewritten = service.router.rewrite(address)
-            switch await service.router.resolve(rewritten, sender: transaction?.envelopeSender).outcome {
+            let resolution = await service.router.resolve(rewritten, sender: transaction?.envelopeSender)
+            switch resolution.outcome {
+            case .resolved where verb == "RCPT" && Self.hasNoWayOut(resolution):
+                // Taking it would mean to keep it for days and then return it: the client can still go elsewhere.
+                log.warning("\(address): no way out for mail of class \(resolution.addressClass.rawValue): set local_transport or virtual_transport")
+                return .refused(Reply(451, .init(4, 3, 5), "<\(address)>: Recipient address rejected: Server configuration error"))
             case .resolved: return .address(address, rewritten: rewritten)
             case .illegal: return .refused(illegal(command, index, verb: verb))
             case .failed(let reason):
@@ -29,6 +34,9 @@ extension Session {
             }
         }
     }
+
+    /// local(8) and virtual(8) are not built in; `mailbox_transport` and the like have been looked at by the router.
+    private static func hasNoWayOut(_ resolution: AddressResolution) -> Bool { ["local", "virtual"].contains(resolution.transport) }
 
     /// Logs an address no one could send to, and words the refusal.
     func illegal(_ command: CommandLine, _ index: Int, verb: String) -> Reply {

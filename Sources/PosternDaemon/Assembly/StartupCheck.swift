@@ -68,7 +68,17 @@ package struct StartupCheck {
     }
 
     private mutating func checkRelay(_ configuration: Configuration) {
-        do { _ = try RelayAssembly(configuration) } catch { diagnostics += error.diagnostics }
+        do {
+            let assembly = try RelayAssembly(configuration)
+            diagnostics += assembly.warnings
+            let available = Set(configuration.services.map(\.name).filter { assembly.relay.catalogue.has($0) })
+            diagnostics += assembly.router.classesWithoutWayOut(deliverable: available, settings: configuration.main).map { finding in
+                // The stock configuration delivers by local(8): it starts, and mail for this host is refused with 451 until a way is given.
+                finding.location == nil ? Diagnostic(.warning, finding.message) : finding
+            }
+        } catch {
+            diagnostics += error.diagnostics
+        }
     }
 
     private mutating func checkHost(_ configuration: Configuration) {

@@ -12,13 +12,16 @@ final class QueueControlServer: Sendable {
     private let listening: CInt
     private let spool: Spool
     private let queue = DispatchQueue(label: "postern.queue-control")
+    private let onFlush: @Sendable () -> Void
 
     static func path(queueDirectory: String) -> String { "\(queueDirectory)/control/queue" }
 
-    init(queueDirectory: String, spool: Spool) throws(SystemError) {
+    /// - Parameter onFlush: called before messages are tried at an administrator's request: destinations found dead get another chance, too.
+    init(queueDirectory: String, spool: Spool, onFlush: @escaping @Sendable () -> Void) throws(SystemError) {
         let path = Self.path(queueDirectory: queueDirectory)
         self.listening = try UnixSocket.listen(at: path)
         self.spool = spool
+        self.onFlush = onFlush
     }
 
     func start() {
@@ -37,6 +40,7 @@ final class QueueControlServer: Sendable {
             _ = UnixSocket.write("ERROR malformed request\n", to: connection)
             return
         }
+        if case .perform(let operation, _) = request, operation == .flush || operation == .requeue { onFlush() }
         var begun = false
         do {
             try QueueResponder(spool: spool).respond(to: request) { text in

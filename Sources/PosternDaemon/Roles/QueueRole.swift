@@ -37,7 +37,7 @@ final class QueueRole {
             observer: SpoolLog(environment)
         )
         defer { spool.close() }
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.relayLoops)
         let executors = group.makeIterator().map { LoopExecutor($0) }
         let agent = RelayAgent(
             configuration: assembly.relay,
@@ -48,7 +48,7 @@ final class QueueRole {
         )
         agent.start(ledger: spool)
         spool.start(agent: agent)
-        let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool)
+        let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool) { agent.flush() }
         queueControl.start()
         control.send(.ready)
         serve(control, intake: QueueIntake(spool: spool, clock: clock), group: group)
