@@ -214,6 +214,8 @@ package struct HeaderFilter: Sendable {
         if !seen.contains(isResent ? .resentFrom : .from) {
             output.writeString("\(prefix)From: \(completion.sender.isNull ? "MAILER-DAEMON" : completion.sender.description)\r\n")
         }
-        if !completion.undisclosedRecipients.isEmpty, !seen.containsRecipients { output.writeString(completion.undisclosedRecipients + "\r\n") }
+        if !completion.undisclosedRecipients.isEmpty, !seen.containsRecipients {
+            output.writeString(completion.undisclosedRecipients + "\r\n")
+        }
     }
 }

@@ -39,7 +39,8 @@ struct KnownHeaders: Sendable, ExpressibleByArrayLiteral {
     var containsResent: Bool { bits >> Name.resentMessageID.rawValue != 0 }
 
     var containsRecipients: Bool {
-        containsResent ? contains(.resentTo) || contains(.resentCc) || contains(.resentBcc) : contains(.to) || contains(.cc) || contains(.bcc)
+        if containsResent { return contains(.resentTo) || contains(.resentCc) || contains(.resentBcc) }
+        return contains(.to) || contains(.cc) || contains(.bcc)
     }
 
     private static let table: [(name: Name, text: String)] = Name.allCases.dropFirst().map { ($0, $0.text) }

@@ -78,7 +78,9 @@ struct ClientParameterReader {
 
 extension ClientSettings.Timeouts {
     init(_ reader: ClientParameterReader) {
-        connect = reader.time("connect_timeout")
+        let connectLimit = reader.time("connect_timeout")
+        // 0, the default of LMTP, leaves it to the kernel, which gives up long before this.
+        connect = connectLimit > .zero ? connectLimit : .hours(1)
         helo = reader.time(reader.prefix == "lmtp" ? "lhlo_timeout" : "helo_timeout")
         startTLS = reader.time("starttls_timeout")
         mail = reader.time("mail_timeout")

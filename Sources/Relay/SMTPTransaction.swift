@@ -59,24 +59,30 @@ struct SMTPTransaction {
         connection.send(flight)
 
         var phase = reset ? Phase.reset : .mail
+        var isRefused = false
         do throws(ConversationFailure) {
             if reset { _ = try await connection.reply(within: settings.timeouts.rset) }
             phase = .mail
             let mail = try await connection.reply(within: settings.timeouts.mail)
             if isStale(mail) { return .stale }
+            if !mail.isPositive {
+                // At once: a server that refuses may close before it answers the rest of the flight, and this is the reason that counts.
+                isRefused = true
+                fail(positions, session.said(mail, inReplyTo: "MAIL FROM"))
+            }
             phase = .rcpt
             var accepted: [Int] = []
             for position in positions {
                 let reply = try await connection.reply(within: settings.timeouts.rcpt)
                 if mail.isPositive, judge(reply, position) { accepted.append(position) }
             }
-            if !mail.isPositive { fail(positions, session.said(mail, inReplyTo: "MAIL FROM")) }
             phase = .data
             let data = try await connection.reply(within: settings.timeouts.dataInit)
             return await begin(data, accepted)
         } catch {
             if phase == .mail || phase == .reset, isStale(error) { return .stale }
-            fail(positions, session.broken(error, during: phase))
+            let failure = session.broken(error, during: phase)
+            if !isRefused { fail(positions, failure) }
             return .closed
         }
     }

@@ -89,6 +89,10 @@ package enum PathParser {
         }
     }
 
+    private static func endsAtom(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "(") || byte == UInt8(ascii: "[")
+    }
+
     private static func atom(_ path: ArraySlice<UInt8>, _ position: inout Int) -> [UInt8] {
         var text: [UInt8] = []
         while position < path.endIndex {
@@ -96,7 +100,7 @@ package enum PathParser {
             if byte == UInt8(ascii: "\\"), position + 1 < path.endIndex {
                 text.append(path[position + 1])
                 position += 2
-            } else if isSpecial(byte) || byte.isBlank || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "(") || byte == UInt8(ascii: "[") {
+            } else if isSpecial(byte) || byte.isBlank || endsAtom(byte) {
                 break
             } else {
                 text.append(byte)

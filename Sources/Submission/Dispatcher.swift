@@ -6,7 +6,7 @@ import SMTPCore
 extension Session {
     var phase: Phase {
         guard let transaction else { return facts.heloName == nil ? .fresh : .greeted }
-        return transaction.recipients.isEmpty && !transaction.isDiscarded ? .mail : .recipients
+        return transaction.recipients.isEmpty ? .mail : .recipients
     }
 
     /// One command from line to reply. The checks stand in the order in which smtpd(8) makes them.
@@ -94,7 +94,8 @@ extension Session {
 
     func logImproperPipelining(after state: String) {
         facts.pipelinedImproperly = true
-        log.info("improper command pipelining after \(state) from \(clientText): \(Self.escaped(feeder.input.readableBytesView.prefix(100)))")
+        let data = Self.escaped(feeder.input.readableBytesView.prefix(100))
+        log.info("improper command pipelining after \(state) from \(clientText): \(data)")
     }
 
     func refusePipelining() async {

@@ -38,7 +38,8 @@ extension Session {
             await flush()
             if isLost { return nil }
             if isCommand, feeder.isShutdownRequested {
-                await send(Reply(421, .init(4, 3, 2), "\(policy.host) Service shutting down and closing transmission channel", closes: true))
+                let text = "\(policy.host) Service shutting down and closing transmission channel"
+                await send(Reply(421, .init(4, 3, 2), text, closes: true))
                 return nil
             }
             if feeder.hasEnded {

@@ -58,7 +58,9 @@ extension Session {
         log.info("SSL_accept error from \(clientText): \(reason)")
         for detail in details { log.warning("TLS library problem: \(detail)") }
         if let beginning = feeder.plaintextInsteadOfTLS {
-            log.warning("\(clientText) sent plaintext (\"\(beginning)\") where TLS was expected; it should use TLS from the first byte here")
+            log.warning(
+                "\(clientText) sent plaintext (\"\(beginning)\") where TLS was expected; it should use TLS from the first byte here"
+            )
         }
         lastState = state
         connectionLost()
@@ -84,7 +86,8 @@ extension Session {
     func certificateText(_ agreed: TLSFacts) -> String {
         if agreed.peerCertificatePresent {
             let verification = agreed.peerCertificateTrusted ? "verified OK" : "not verified"
-            return "Client CN \"\(Self.printable(agreed.peerCommonName.utf8))\", Issuer \"\(Self.printable(agreed.peerIssuerName.utf8))\" (\(verification))"
+            let subject = Self.printable(agreed.peerCommonName.utf8)
+            return "Client CN \"\(subject)\", Issuer \"\(Self.printable(agreed.peerIssuerName.utf8))\" (\(verification))"
         }
         return policy.tls.asksClientCertificate ? "Client did not present a certificate" : "No client certificate requested"
     }

@@ -88,7 +88,8 @@ final class Session {
         await flush()
         if tls == nil, !isLost, lastState != "QUIT" { await linger() }
         feeder.closeWhenFlushed(within: .seconds(10))
-        log.info("disconnect from \(clientText)\(statistics.summary)\(sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : "")")
+        let notes = sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : ""
+        log.info("disconnect from \(clientText)\(statistics.summary)\(notes)")
         if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: clientAddress) }
         service.registry.remove(number)
     }

@@ -65,7 +65,8 @@ extension SessionPolicy {
     var discardedKeywordsText: String? {
         guard !discardedKeywords.isEmpty, !discardedKeywords.contains("silent-discard") else { return nil }
         let known = [
-            "8bitmime", "pipelining", "size", "vrfy", "etrn", "auth", "verp", "starttls", "xclient", "xforward", "enhancedstatuscodes", "dsn",
+            "8bitmime", "pipelining", "size", "vrfy", "etrn", "auth", "verp", "starttls", "xclient", "xforward", "enhancedstatuscodes",
+            "dsn",
             "smtputf8", "chunking",
         ]
         let names = known.filter(discardedKeywords.contains).map { $0 == "smtputf8" ? "EHLO_MASK_SMTPUTF8" : $0.uppercased() }

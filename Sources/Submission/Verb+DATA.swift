@@ -39,7 +39,8 @@ extension Session {
         let lineEnds: DataDecoder.LineEnds = allowsBareNewline ? .lenient : .strict
         let decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: policy.content.replacesStrayCR)
         guard let id = transaction.queueID else {
-            return MessageReception(decoder: decoder, filter: HeaderFilter(policy: policy.content.headers, completion: nil), transfer: nil, sizeLimit: 0)
+            let filter = HeaderFilter(policy: policy.content.headers, completion: nil)
+            return MessageReception(decoder: decoder, filter: filter, transfer: nil, sizeLimit: 0)
         }
         let now = MailTime.now()
         var completion: HeaderCompletion?

@@ -47,7 +47,8 @@ extension Session {
 
     /// AUTH may be used now: it is on, TLS is active where it must be, and the keyword is not hidden.
     var isAuthActive: Bool {
-        policy.sasl.isEnabled && service.authenticator != nil && (tls != nil || !policy.tls.authOnly) && !policy.discardedKeywords.contains("auth")
+        policy.sasl.isEnabled && service.authenticator != nil && (tls != nil || !policy.tls.authOnly)
+            && !policy.discardedKeywords.contains("auth")
     }
 
     private var isAuthOffered: Bool {

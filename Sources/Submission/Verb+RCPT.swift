@@ -24,9 +24,11 @@ extension Session {
             return .reply(Self.refusal(ofRcptParameter: command[index]))
         }
         if let outcome = overRecipientLimit() { return outcome }
-        let decision = await rejection(at: .rcpt, state: "RCPT", recipient: given)
-        if let reply = decision.rejection { return .reply(reply) }
-        if let reply = apply(decision.actions) { return .reply(reply) }
+        // A message that is to be dropped is not judged further.
+        if transaction?.isDiscarded == false {
+            let decision = await rejection(at: .rcpt, state: "RCPT", recipient: given)
+            if let reply = decision.rejection ?? apply(decision.actions) { return .reply(reply) }
+        }
         return .reply(await accept(given, rewritten))
     }
 
@@ -48,7 +50,7 @@ extension Session {
     }
 
     private func accept(_ given: Address, _ rewritten: Address) async -> Reply {
-        if transaction?.queueID == nil, transaction?.isDiscarded == false {
+        if transaction?.queueID == nil {
             do throws(HandOffFailure) {
                 transaction?.queueID = try await handOff.reserveQueueID()
             } catch {

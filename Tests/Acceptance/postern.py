@@ -182,7 +182,8 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
             os.chmod(f"{self.directory}/sasl/sasldb2", 0o640)
 
     def start(self, wait=True):
-        self.process = subprocess.Popen([BINARY, "start", "-c", self.directory, "--foreground"], stderr=open(f"{self.directory}/stderr", "a"))
+        with open(f"{self.directory}/stderr", "a") as stderr:
+            self.process = subprocess.Popen([BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr)
         if wait:
             wait_for(lambda: port_open(self.plain) and "daemon started" in self.log(), what=f"the server's start ({self.read('stderr')})")
         return self

@@ -88,7 +88,7 @@ class Delivery(Case):
     @needs("s-nail")
     def test_s_nail(self):
         subprocess.run(
-            ["s-nail", "-:/", "-n", "-s", "by s-nail", "-r", "alice@example.com", "-Sv15-compat", f"-Smta=smtps://alice:{PASSWORD}@localhost:{self.postern.submissions}",
+            ["s-nail", "-:/", "-s", "by s-nail", "-r", "alice@example.com", "-Sv15-compat", f"-Smta=smtps://alice:{PASSWORD}@localhost:{self.postern.submissions}",
              "-Ssmtp-auth=plain", f"-Stls-ca-file={self.postern.directory}/cert.pem", "-Stls-verify=strict", "bob@example.net"],
             input=b"Hello.\n", check=True, capture_output=True, timeout=60)
         self.assertIn(b"by s-nail", self.one())

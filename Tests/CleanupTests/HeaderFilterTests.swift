@@ -5,7 +5,11 @@ import Testing
 
 /// What comes out was compared with Postfix 3.7.11's cleanup(8).
 @Suite struct HeaderFilterTests {
-    static let policy = HeaderPolicy(droppedNames: ["bcc", "content-length", "resent-bcc", "return-path"], sizeLimit: 102_400, hopLimit: 50)
+    static let policy = HeaderPolicy(
+        droppedNames: ["bcc", "content-length", "resent-bcc", "return-path"],
+        sizeLimit: 102_400,
+        hopLimit: 50
+    )
     static let completion = HeaderCompletion(
         queueID: QueueID(rawValue: 0xABCD),
         host: "mx.example",
@@ -18,7 +22,9 @@ import Testing
     static let from = "From: \"a b\"@c.example\r\n"
 
     /// Runs `input` through a filter, cut at `cut`.
-    static func run(_ input: String, completion: HeaderCompletion?, policy: HeaderPolicy = policy, cut: Int? = nil) -> (String, HeaderFilter) {
+    static func run(_ input: String, completion: HeaderCompletion?, policy: HeaderPolicy = policy, cut: Int? = nil) -> (
+        String, HeaderFilter
+    ) {
         var filter = HeaderFilter(policy: policy, completion: completion)
         var output = ByteBuffer()
         var waiting = ByteBuffer()

@@ -37,7 +37,9 @@ package final class DialogueConnection: Sendable {
         let collector = Collector()
         // Before the connection is up: the greeting may come at once.
         let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelInitializer { channel in channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(collector) } }
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(collector) }
+            }
             .connect(host: host, port: port).get()
         return DialogueConnection(channel, collector)
     }

@@ -42,7 +42,8 @@ import Testing
     /// No input may trap: every prefix of every hostile line is split, and every token parsed.
     @Test func hostileLinesNeverTrap() {
         let lines = [
-            "RCPT TO:<\"\\", "MAIL FROM:((((", "<<<<>>>>\"\"\\\\", "TO:TO:TO:FROM:", "\u{0}\u{1}\r\n\t", "[[[]]]@[", "<@,@:;:@>", "a@@@b..c",
+            "RCPT TO:<\"\\", "MAIL FROM:((((", "<<<<>>>>\"\"\\\\", "TO:TO:TO:FROM:", "\u{0}\u{1}\r\n\t", "[[[]]]@[", "<@,@:;:@>",
+            "a@@@b..c",
         ]
         for line in lines {
             let bytes = Array(line.utf8)

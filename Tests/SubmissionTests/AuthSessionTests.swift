@@ -75,7 +75,10 @@ private struct ScriptedAuthenticator: Authenticator {
             let failure = "warning: unknown[127.0.0.1]: SASL plain authentication failed: authentication failure, sasl_username=alice"
             #expect(await server.log.line(containing: failure) != nil)
             #expect(await server.log.line(containing: "warning: SASL authentication failure: Password verification failed") != nil)
-            #expect(await server.log.line(containing: "SASL FOO authentication failed: no mechanism available, sasl_username=(unavailable)") != nil)
+            #expect(
+                await server.log.line(containing: "SASL FOO authentication failed: no mechanism available, sasl_username=(unavailable)")
+                    != nil
+            )
             #expect(!server.log.lines.contains { $0.contains("c2VjcmV0") || $0.contains("secret") })
         }
     }

@@ -34,7 +34,11 @@ import Testing
         Case(input: "a\r\n. \r\n.\r\n", strict: "a\r\n \r\n", lenient: "a\r\n \r\n"),
     ]
 
-    static func decode(_ pieces: [[UInt8]], _ lineEnds: DataDecoder.LineEnds, replacesStrayCR: Bool = true) -> (String?, rest: String, DataDecoder) {
+    static func decode(
+        _ pieces: [[UInt8]],
+        _ lineEnds: DataDecoder.LineEnds,
+        replacesStrayCR: Bool = true
+    ) -> (String?, rest: String, DataDecoder) {
         var decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: replacesStrayCR)
         var output = ByteBuffer()
         var input = ByteBuffer()
@@ -73,7 +77,9 @@ import Testing
 
     @Test func longLinesAndBinary() {
         let line = [UInt8](repeating: UInt8(ascii: "x"), count: 1_000_000)
-        let binary = (0..<70_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) }.filter { $0 != 0x0D && $0 != 0x0A && $0 != 0x2E }
+        let binary = (0..<70_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) }.filter {
+            $0 != 0x0D && $0 != 0x0A && $0 != 0x2E
+        }
         let message = line + [0x0D, 0x0A] + binary + [0x0D, 0x0A]
         let end: [UInt8] = [0x2E, 0x0D, 0x0A]
         for size in [1000, 4096, 65_536] {

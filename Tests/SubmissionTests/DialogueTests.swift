@@ -4,7 +4,9 @@ import Testing
 
 /// The dialogues of `Tests/Dialogues`, over a real socket.
 @Suite struct DialogueTests {
-    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Dialogues")
+    static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent(
+        "Dialogues"
+    )
 
     static let files: [String] = {
         let found = FileManager.default.enumerator(atPath: root.path)?.allObjects as? [String] ?? []

@@ -105,7 +105,9 @@ import Testing
             try await client.send("Subject: x\r\n\r\nhalf")
             await client.close()
             #expect(await server.log.line(matching: "*lost connection after DATA (*) from unknown[127.0.0.1]") != nil)
-            #expect(await server.log.line(containing: "disconnect from unknown[127.0.0.1] helo=1 mail=1 rcpt=1 data=0/1 commands=3/4") != nil)
+            #expect(
+                await server.log.line(containing: "disconnect from unknown[127.0.0.1] helo=1 mail=1 rcpt=1 data=0/1 commands=3/4") != nil
+            )
             #expect(server.queue.messages.isEmpty)
             #expect(server.queue.aborted == 1)
         }
@@ -157,7 +159,9 @@ import Testing
             try await client.send("EHLO h\r\n")
             names.release()
             #expect(try await client.line() == "554 5.5.0 Error: SMTP protocol synchronization")
-            #expect(await server.log.line(containing: "improper command pipelining after CONNECT from unknown[127.0.0.1]: EHLO h\\r\\n") != nil)
+            #expect(
+                await server.log.line(containing: "improper command pipelining after CONNECT from unknown[127.0.0.1]: EHLO h\\r\\n") != nil
+            )
         }
     }
 

@@ -31,8 +31,10 @@ import Testing
             #expect(message.content.contains("with ESMTPS id"))
             #expect(message.content.contains("\r\n\t(using TLSv1.3 with cipher TLS_"))
             #expect(message.content.contains("\r\n\t(No client certificate requested)\r\n"))
-            #expect(await server.log.line(matching: "*: Anonymous TLS connection established from unknown[127.0.0.1]: TLSv1.3 with cipher *") != nil)
-            #expect(await server.log.line(containing: "disconnect from unknown[127.0.0.1] ehlo=2 starttls=1/2 mail=1 rcpt=1/2 data=1 quit=1 commands=7/9") != nil)
+            let established = "*: Anonymous TLS connection established from unknown[127.0.0.1]: TLSv1.3 with cipher *"
+            #expect(await server.log.line(matching: established) != nil)
+            let counts = "ehlo=2 starttls=1/2 mail=1 rcpt=1/2 data=1 quit=1 commands=7/9"
+            #expect(await server.log.line(containing: "disconnect from unknown[127.0.0.1] \(counts)") != nil)
         }
     }
 
