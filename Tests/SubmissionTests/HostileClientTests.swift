@@ -198,7 +198,7 @@ import Testing
     }
 
     @Test func oneByteAtATime() async throws {
-        try await SessionServer.run { server in
+        try await SessionServer.run(["smtpd_forbid_unauth_pipelining": "no"]) { server in
             let client = try await DialogueConnection.connect(port: server.port)
             _ = try await client.reply()
             let dialogue = "HELO h\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"
