@@ -63,7 +63,8 @@ let package = Package(
         .executableTarget(
             name: "postern",
             dependencies: [
-                "PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", "Resolver", "Restrictions", "Routing", "LoopTask",
+                "PosternDaemon", "Settings", "Authentication", "SMTPCore", "Sink", "Tables", "TLS", "Resolver", "Restrictions", "Routing",
+                "LoopTask",
                 nio, nioPosix, argumentParser,
             ]
         ),

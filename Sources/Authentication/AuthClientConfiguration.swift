@@ -44,7 +44,8 @@ package enum DovecotSocket: Sendable, Hashable, CustomStringConvertible {
     package init(parsing text: String, queueDirectory: String) throws(SASLConfigurationError) {
         if text.hasPrefix("inet:") {
             let rest = text.dropFirst(5)
-            guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]), (1...65535).contains(port), colon > rest.startIndex
+            guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]), (1...65535).contains(port),
+                colon > rest.startIndex
             else { throw SASLConfigurationError("smtpd_sasl_path: \"\(text)\" is not inet:host:port") }
             var host = rest[..<colon]
             if host.first == "[", host.last == "]" { host = host.dropFirst().dropLast() }

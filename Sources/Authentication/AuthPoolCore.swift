@@ -1,7 +1,7 @@
 import DequeModule
 import NIOCore
-import Synchronization
 import NIOPosix
+import Synchronization
 
 /// The state of an ``AuthPool``; used on its loop only.
 ///
@@ -116,7 +116,8 @@ final class AuthPoolCore {
         for connection in connections where connection.isReady {
             while connection.isFree, let exchange = connection.pinned.popFirst() { send(exchange, to: connection) }
         }
-        while waiting.count > 0, let connection = connections.filter({ $0.isReady && $0.isFree }).min(by: { $0.open.count < $1.open.count }) {
+        while waiting.count > 0, let connection = connections.filter({ $0.isReady && $0.isFree }).min(by: { $0.open.count < $1.open.count })
+        {
             guard makeRoom(on: connection), let exchange = waiting.popFirst() else { return }
             send(exchange, to: connection)
         }

@@ -135,7 +135,9 @@ package enum AuthServerMessage: Sendable, Hashable {
         switch self {
         case .version(let major, let minor): AuthProtocol.line(["VERSION", "\(major)", "\(minor)"])
         case .mechanism(let mechanism):
-            AuthProtocol.line(["MECH", mechanism.name] + AuthMechanism.Flags.words.filter { mechanism.flags.contains($0.flag) }.map(\.word))
+            AuthProtocol.line(
+                ["MECH", mechanism.name] + AuthMechanism.Flags.words.filter { mechanism.flags.contains($0.flag) }.map(\.word)
+            )
         case .processID(let pid): AuthProtocol.line(["SPID", "\(pid)"])
         case .connectionID(let id): AuthProtocol.line(["CUID", "\(id)"])
         case .cookie(let cookie): AuthProtocol.line(["COOKIE", cookie])
@@ -167,7 +169,8 @@ package enum AuthClientMessage: Sendable {
         func id() -> UInt32? { rest.first.flatMap { UInt32(AuthProtocol.unescape($0)) } }
         switch name {
         case "VERSION":
-            guard rest.count >= 2, let major = Int(AuthProtocol.unescape(fields[1])), let minor = Int(AuthProtocol.unescape(fields[2])) else {
+            guard rest.count >= 2, let major = Int(AuthProtocol.unescape(fields[1])), let minor = Int(AuthProtocol.unescape(fields[2]))
+            else {
                 return nil
             }
             self = .version(major: major, minor: minor)
@@ -176,7 +179,8 @@ package enum AuthClientMessage: Sendable {
             guard rest.count >= 2, let id = id() else { return nil }
             // `resp=` is the last parameter, and never becomes a String.
             let prefix = Array("resp=".utf8)
-            let response = fields.count > 3 ? fields.last.flatMap { $0.starts(with: prefix) ? SecretBytes($0.dropFirst(prefix.count)) : nil } : nil
+            let response =
+                fields.count > 3 ? fields.last.flatMap { $0.starts(with: prefix) ? SecretBytes($0.dropFirst(prefix.count)) : nil } : nil
             let parameters = rest.dropFirst(2).dropLast(response == nil ? 0 : 1).map(AuthProtocol.unescape)
             self = .auth(id: id, mechanism: AuthProtocol.unescape(fields[2]), AuthParameters(fields: parameters), response: response)
         case "CONT":

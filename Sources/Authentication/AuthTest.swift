@@ -16,23 +16,35 @@ package enum AuthTest {
 
     /// - Parameter mechanism: one that the back end offers.
     package static func login(
-        _ backEnd: BackEnd, configuration: AuthClientConfiguration, mechanism: String, user: String, password: String, tlsActive: Bool
+        _ backEnd: BackEnd,
+        configuration: AuthClientConfiguration,
+        mechanism: String,
+        user: String,
+        password: String,
+        tlsActive: Bool
     ) -> Attempt {
         do throws(SASLClient.Failure) {
             let client = try SASLClient(
-                service: configuration.service, host: configuration.serverName, credentials: .init(username: user, password: password),
+                service: configuration.service,
+                host: configuration.serverName,
+                credentials: .init(username: user, password: password),
                 securityOptions: []
             )
             let (name, response) = try client.start(offered: [mechanism])
-            var parameters: [(String, String?)] = [("service", configuration.service), ("nologin", nil), ("lip", "127.0.0.1"), ("rip", "127.0.0.1")]
+            var parameters: [(String, String?)] = [
+                ("service", configuration.service), ("nologin", nil), ("lip", "127.0.0.1"), ("rip", "127.0.0.1"),
+            ]
             if tlsActive { parameters.append(("secured", nil)) }
             if case .cyrus = backEnd {
                 let options = tlsActive ? configuration.tlsSecurityOptions : configuration.securityOptions
-                parameters += [("x-security", options.text), ("x-server", configuration.serverName), ("x-realm", configuration.localDomain)]
+                parameters += [
+                    ("x-security", options.text), ("x-server", configuration.serverName), ("x-realm", configuration.localDomain),
+                ]
             }
             let conversation: any AuthConversation
             switch backEnd {
-            case .cyrus(let profile): conversation = CyrusConversation(CyrusExchange(profile: profile, parameters: AuthParameters(parameters)))
+            case .cyrus(let profile):
+                conversation = CyrusConversation(CyrusExchange(profile: profile, parameters: AuthParameters(parameters)))
             case .dovecot(let socket): conversation = try BlockingAuthConnection(socket).conversation(AuthParameters(parameters))
             }
             var attempt = Attempt(mechanism: name, step: conversation.start(name, response.map { SecretBytes($0) }), log: [])
@@ -67,7 +79,9 @@ private final class CyrusConversation: AuthConversation {
 
     init(_ exchange: CyrusExchange) { self.exchange = exchange }
 
-    func start(_ mechanism: String, _ response: SecretBytes?) -> AuthenticationStep { keep(exchange.start(mechanism: mechanism, response: response)) }
+    func start(_ mechanism: String, _ response: SecretBytes?) -> AuthenticationStep {
+        keep(exchange.start(mechanism: mechanism, response: response))
+    }
     func step(_ response: SecretBytes) -> AuthenticationStep { keep(exchange.step(response: response)) }
 
     func takeLog() -> [String] {

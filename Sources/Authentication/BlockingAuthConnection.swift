@@ -62,7 +62,9 @@ final class BlockingAuthConnection {
     private func send(_ bytes: [UInt8]) {
         var sent = 0
         while sent < bytes.count {
-            let count = unsafe bytes[sent...].withUnsafeBytes { unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
+            let count = unsafe bytes[sent...].withUnsafeBytes {
+                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
+            }
             if count < 0, errno == EINTR { continue }
             if count <= 0 { return }
             sent += count
@@ -89,7 +91,9 @@ final class BlockingAuthConnection {
         switch target {
         case .unix(let path):
             let (descriptor, number) = connectUnixSocket(path)
-            guard descriptor >= 0 else { throw SASLClient.Failure("Can't connect to authentication server at \(path): \(systemErrorText(number))") }
+            guard descriptor >= 0 else {
+                throw SASLClient.Failure("Can't connect to authentication server at \(path): \(systemErrorText(number))")
+            }
             return descriptor
         case .inet(let host, let port):
             var hints = unsafe addrinfo()
@@ -101,7 +105,9 @@ final class BlockingAuthConnection {
             var entry = unsafe list
             while let address = unsafe entry {
                 let descriptor = unsafe socket(address.pointee.ai_family, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
-                if descriptor >= 0, unsafe Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0 { return descriptor }
+                if descriptor >= 0, unsafe Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0 {
+                    return descriptor
+                }
                 number = errno
                 if descriptor >= 0 { _ = Glibc.close(descriptor) }
                 unsafe entry = unsafe address.pointee.ai_next

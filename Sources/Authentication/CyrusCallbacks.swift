@@ -52,7 +52,9 @@ enum CyrusLock {
 
     /// The value for an option that names a file or a socket: the one below the chroot directory, if there is such a thing there.
     func path(option: String) -> String? {
-        guard let directory = chrootDirectory, let path = settings[option] ?? CyrusDefaults.paths[option], path.hasPrefix("/") else { return nil }
+        guard let directory = chrootDirectory, let path = settings[option] ?? CyrusDefaults.paths[option], path.hasPrefix("/") else {
+            return nil
+        }
         // saslauthd_path may be the directory of the socket; existence is all that is asked here.
         let inside = directory + path
         return unsafe access(inside, F_OK) == 0 ? inside : nil
@@ -84,11 +86,13 @@ let cyrusGetoptCallback:
         return SASL_OK
     }
 
-let cyrusConfigurationPathCallback: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt = {
-    context, path in
-    guard let context = unsafe context, let path = unsafe path else { return SASL_BADPARAM }
-    // The library frees it.
-    let copy = unsafe strdup(Unmanaged<CyrusContext>.fromOpaque(context).takeUnretainedValue().configurationPath)
-    unsafe path.pointee = unsafe copy
-    return unsafe copy == nil ? SASL_NOMEM : SASL_OK
-}
+let cyrusConfigurationPathCallback: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt =
+    {
+        context,
+        path in
+        guard let context = unsafe context, let path = unsafe path else { return SASL_BADPARAM }
+        // The library frees it.
+        let copy = unsafe strdup(Unmanaged<CyrusContext>.fromOpaque(context).takeUnretainedValue().configurationPath)
+        unsafe path.pointee = unsafe copy
+        return unsafe copy == nil ? SASL_NOMEM : SASL_OK
+    }

@@ -62,7 +62,10 @@ enum CyrusServer {
     private static func mechanisms(_ profile: CyrusProfile) -> [AuthMechanism] {
         func list(_ options: SASLSecurityOptions) -> [String] {
             let connection = try? CyrusServerConnection(
-                service: profile.service, serverName: profile.serverName, realm: profile.localDomain, options: options
+                service: profile.service,
+                serverName: profile.serverName,
+                realm: profile.localDomain,
+                options: options
             )
             return connection?.mechanisms() ?? []
         }
@@ -169,7 +172,14 @@ enum CyrusServer {
     func setPassword(name: String, password: SecretBytes, flags: UInt32) -> CInt {
         unsafe password.bytes.withUnsafeBytes { bytes in
             unsafe sasl_setpass(
-                connection, name, bytes.isEmpty ? nil : bytes.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(bytes.count), nil, 0, flags)
+                connection,
+                name,
+                bytes.isEmpty ? nil : bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+                UInt32(bytes.count),
+                nil,
+                0,
+                flags
+            )
         }
     }
 
@@ -198,7 +208,13 @@ enum CyrusServer {
             unsafe clear.withUnsafeMutableBufferPointer { output in
                 unsafe input.withMemoryRebound(to: CChar.self) { input in
                     unsafe output.withMemoryRebound(to: CChar.self) { output in
-                        unsafe sasl_decode64(input.baseAddress ?? UnsafePointer(output.baseAddress), UInt32(input.count), output.baseAddress, UInt32(output.count), &length)
+                        unsafe sasl_decode64(
+                            input.baseAddress ?? UnsafePointer(output.baseAddress),
+                            UInt32(input.count),
+                            output.baseAddress,
+                            UInt32(output.count),
+                            &length
+                        )
                     }
                 }
             }
@@ -219,7 +235,9 @@ func encodeBase64(_ bytes: UnsafePointer<CChar>?, _ length: UInt32) -> String {
     var out = [UInt8](repeating: 0, count: (Int(length) + 2) / 3 * 4 + 1)
     var outLength: UInt32 = 0
     let status = unsafe out.withUnsafeMutableBufferPointer { output in
-        unsafe output.withMemoryRebound(to: CChar.self) { unsafe sasl_encode64(bytes, length, $0.baseAddress, UInt32($0.count), &outLength) }
+        unsafe output.withMemoryRebound(to: CChar.self) {
+            unsafe sasl_encode64(bytes, length, $0.baseAddress, UInt32($0.count), &outLength)
+        }
     }
     defer { wipe(&out) }
     return status == SASL_OK ? String(decoding: out[..<Int(outLength)], as: UTF8.self) : ""

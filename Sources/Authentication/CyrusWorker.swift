@@ -9,7 +9,9 @@ package enum CyrusWorker {
     /// Returns the mechanisms without any security option applied. Throws ``SASLConfigurationError`` when there are none
     /// (`no SASL authentication mechanisms`) or the library refuses.
     @discardableResult
-    package static func prepare(_ profile: CyrusProfile) throws(SASLConfigurationError) -> [AuthMechanism] { try CyrusServer.prepare(profile) }
+    package static func prepare(_ profile: CyrusProfile) throws(SASLConfigurationError) -> [AuthMechanism] {
+        try CyrusServer.prepare(profile)
+    }
 
     /// Serves requests until the other end closes; then the process is to exit. Blocks. Closes `descriptor`. ``prepare(_:)`` must have
     /// returned; this may come after dropping privileges and in a chroot.

@@ -30,7 +30,9 @@ package struct MechanismFilter: Sendable, Hashable {
             if name.lowercased().hasPrefix("static:") {
                 patterns.append(Pattern(accepts: accepts, name: nil))
             } else if name.isEmpty || name.contains("/") || name.contains(":") {
-                throw SASLConfigurationError("\"\(word)\" is not supported in a SASL mechanism filter: use names of mechanisms, !name, static:rest")
+                throw SASLConfigurationError(
+                    "\"\(word)\" is not supported in a SASL mechanism filter: use names of mechanisms, !name, static:rest"
+                )
             } else {
                 patterns.append(Pattern(accepts: accepts, name: name.uppercased()))
             }

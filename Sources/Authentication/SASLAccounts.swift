@@ -7,7 +7,11 @@ package enum SASLAccounts {
     /// Creates the account or changes its password. A database that is created gets mode 0640 and, by root, the group of `reader`: the
     /// account that the workers run as (`mail_owner`).
     package static func setPassword(
-        _ password: SecretBytes, name: String, realm: String, reader: String, profile: CyrusProfile
+        _ password: SecretBytes,
+        name: String,
+        realm: String,
+        reader: String,
+        profile: CyrusProfile
     ) throws(SASLConfigurationError) {
         if password.bytes.isEmpty { throw SASLConfigurationError("an empty password is not accepted") }
         let path = profile.sasldbPath
@@ -30,7 +34,11 @@ package enum SASLAccounts {
     }
 
     private static func change(
-        name: String, realm: String, profile: CyrusProfile, password: SecretBytes, flags: UInt32
+        name: String,
+        realm: String,
+        profile: CyrusProfile,
+        password: SecretBytes,
+        flags: UInt32
     ) throws(SASLConfigurationError) {
         guard !name.isEmpty, !name.utf8.contains(0), name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
             throw SASLConfigurationError("\"\(printableLogin(name))\" is not a login name")
@@ -40,7 +48,12 @@ package enum SASLAccounts {
         defer { umask(mask) }
         let (status, detail) = CyrusLock.hold { () -> (CInt, [String]) in
             do throws(CyrusServerConnection.Failure) {
-                let connection = try CyrusServerConnection(service: profile.service, serverName: profile.serverName, realm: realm, options: [])
+                let connection = try CyrusServerConnection(
+                    service: profile.service,
+                    serverName: profile.serverName,
+                    realm: realm,
+                    options: []
+                )
                 let status = connection.setPassword(name: name, password: password, flags: flags)
                 return (status, CyrusServer.takeLog())
             } catch {

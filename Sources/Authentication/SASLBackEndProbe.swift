@@ -45,7 +45,8 @@ package enum SASLBackEndProbe {
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
         let advice =
             switch number {
-            case ENOENT: "saslauthd does not listen at \(path): start it (with -m \(directory)), or set saslauthd_path in smtpd.conf to where it listens"
+            case ENOENT:
+                "saslauthd does not listen at \(path): start it (with -m \(directory)), or set saslauthd_path in smtpd.conf to where it listens"
             case ECONNREFUSED: "the socket \(path) is there, but nobody listens: start saslauthd (with -m \(directory))"
             case EACCES:
                 "user \(currentUserName()) may not enter \(directory): add it to the group that owns the directory (Debian: adduser \(currentUserName()) sasl), then restart"

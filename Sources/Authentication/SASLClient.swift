@@ -37,7 +37,11 @@ package final class SASLClient {
     ) throws(Failure) {
         self.mechanismFilter = mechanismFilter
         handle = try SASLClientHandle(
-            service: service, host: host, credentials: credentials, options: securityOptions, sendAuthorizationID: sendAuthorizationID
+            service: service,
+            host: host,
+            credentials: credentials,
+            options: securityOptions,
+            sendAuthorizationID: sendAuthorizationID
         )
     }
 
@@ -46,7 +50,9 @@ package final class SASLClient {
         // Names go into one C string with spaces between: only RFC 4422 names do.
         let usable = offered.filter { name in
             (1...20).contains(name.utf8.count) && mechanismFilter.accepts(name)
-                && name.utf8.allSatisfy { ($0 >= 0x41 && $0 <= 0x5A) || ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x5F }
+                && name.utf8.allSatisfy {
+                    ($0 >= 0x41 && $0 <= 0x5A) || ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x5F
+                }
         }
         // libsasl2 needs a list that is not empty to say its own "no mechanism available".
         if usable.isEmpty { throw Failure(CyrusServer.errorText(SASL_NOMECH)) }

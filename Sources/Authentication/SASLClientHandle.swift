@@ -13,7 +13,9 @@ import Glibc
             unsafe username = unsafe strdup(credentials.username)
             unsafe authorizationID = unsafe strdup(sendAuthorizationID ? credentials.username : "")
             var password = Array(credentials.password.utf8)
-            unsafe secret = unsafe password.withUnsafeBytes { unsafe postern_sasl_secret($0.baseAddress ?? UnsafeRawPointer(bitPattern: 1), $0.count) }
+            unsafe secret = unsafe password.withUnsafeBytes {
+                unsafe postern_sasl_secret($0.baseAddress ?? UnsafeRawPointer(bitPattern: 1), $0.count)
+            }
             wipe(&password)
         }
 
@@ -31,7 +33,11 @@ import Glibc
     private static let initialized: CInt = sasl_client_init(nil)
 
     init(
-        service: String, host: String, credentials: SASLClient.Credentials, options: SASLSecurityOptions, sendAuthorizationID: Bool
+        service: String,
+        host: String,
+        credentials: SASLClient.Credentials,
+        options: SASLSecurityOptions,
+        sendAuthorizationID: Bool
     ) throws(SASLClient.Failure) {
         answers = Answers(credentials, sendAuthorizationID: sendAuthorizationID)
         let context = unsafe Unmanaged.passUnretained(answers).toOpaque()
@@ -81,7 +87,12 @@ import Glibc
                     unsafe input.withMemoryRebound(to: CChar.self) { input in
                         unsafe output.withMemoryRebound(to: CChar.self) { output in
                             unsafe sasl_decode64(
-                                input.baseAddress ?? output.baseAddress, UInt32(input.count), output.baseAddress, UInt32(output.count), &clearLength)
+                                input.baseAddress ?? output.baseAddress,
+                                UInt32(input.count),
+                                output.baseAddress,
+                                UInt32(output.count),
+                                &clearLength
+                            )
                         }
                     }
                 }
@@ -104,7 +115,10 @@ import Glibc
 
 private let simpleAnswer:
     @convention(c) (UnsafeMutableRawPointer?, CInt, UnsafeMutablePointer<UnsafePointer<CChar>?>?, UnsafeMutablePointer<UInt32>?) -> CInt = {
-        context, id, result, length in
+        context,
+        id,
+        result,
+        length in
         guard let context = unsafe context, let result = unsafe result else { return SASL_BADPARAM }
         let answers = unsafe Unmanaged<SASLClientHandle.Answers>.fromOpaque(context).takeUnretainedValue()
         let text = unsafe id == CInt(SASL_CB_AUTHNAME) ? answers.username : answers.authorizationID
@@ -116,7 +130,10 @@ private let simpleAnswer:
 
 private let secretAnswer:
     @convention(c) (OpaquePointer?, UnsafeMutableRawPointer?, CInt, UnsafeMutablePointer<UnsafeMutablePointer<sasl_secret_t>?>?) -> CInt = {
-        _, context, _, result in
+        _,
+        context,
+        _,
+        result in
         guard let context = unsafe context, let result = unsafe result else { return SASL_BADPARAM }
         let answers = unsafe Unmanaged<SASLClientHandle.Answers>.fromOpaque(context).takeUnretainedValue()
         guard let secret = unsafe answers.secret else { return SASL_NOMEM }

@@ -25,7 +25,8 @@ package struct SASLConfigurationFile: Sendable, Hashable {
     package var usesSasldb: Bool {
         guard auxiliaryPlugins.isEmpty || auxiliaryPlugins.contains("sasldb") else { return false }
         let mechanisms = words("mech_list", default: "")
-        return passwordMethods.contains("auxprop") || mechanisms.isEmpty || mechanisms.contains { !["plain", "login", "anonymous"].contains($0) }
+        return passwordMethods.contains("auxprop") || mechanisms.isEmpty
+            || mechanisms.contains { !["plain", "login", "anonymous"].contains($0) }
     }
 
     private func words(_ option: String, default value: String) -> [String] {

@@ -36,7 +36,9 @@ extension CyrusProfile {
 }
 
 private func named<T>(
-    _ name: String, _ parameter: (String) -> String, _ parse: (String) throws(SASLConfigurationError) -> T
+    _ name: String,
+    _ parameter: (String) -> String,
+    _ parse: (String) throws(SASLConfigurationError) -> T
 ) throws(SASLConfigurationError) -> T {
     do {
         return try parse(parameter(name))

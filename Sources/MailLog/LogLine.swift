@@ -12,7 +12,8 @@ enum LogLine {
         _ = unsafe localtime_r(&time, &parts)
         let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
         func two(_ value: Int32, _ pad: String = "0") -> String { value < 10 ? "\(pad)\(value)" : "\(value)" }
-        return unsafe "\(months[Int(parts.tm_mon)]) \(two(parts.tm_mday, " ")) \(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))"
+        return
+            unsafe "\(months[Int(parts.tm_mon)]) \(two(parts.tm_mday, " ")) \(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))"
     }
 
     /// Appends `text` with control characters replaced by `?`, so that no peer can forge a line of its own.

@@ -105,7 +105,12 @@ package final class LogWriter: LogSink {
             if bytes.isEmpty { return }
             output.withLock { $0.write(bytes) }
             if dropped > 0 {
-                write(tag: "postern/log", processID: Int(getpid()), text: "\(dropped) lines dropped: the log was blocked", severity: .warning)
+                write(
+                    tag: "postern/log",
+                    processID: Int(getpid()),
+                    text: "\(dropped) lines dropped: the log was blocked",
+                    severity: .warning
+                )
             }
         }
     }

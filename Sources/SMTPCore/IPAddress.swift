@@ -46,7 +46,9 @@ package enum IPAddress: Sendable, Hashable, CustomStringConvertible {
         guard parts.count == 4 else { return nil }
         var value: UInt32 = 0
         for part in parts {
-            guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let byte = UInt8(part) else { return nil }
+            guard (1...3).contains(part.utf8.count), part.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let byte = UInt8(part) else {
+                return nil
+            }
             if part.utf8.count > 1, part.utf8.first == 0x30 { return nil }
             value = value << 8 | UInt32(byte)
         }
@@ -64,14 +66,17 @@ package enum IPAddress: Sendable, Hashable, CustomStringConvertible {
             if part.isEmpty { return [] }
             var out: [UInt16] = []
             for group in part.split(separator: ":", omittingEmptySubsequences: false) {
-                guard (1...4).contains(group.utf8.count), group.utf8.first != UInt8(ascii: "+"), let word = UInt16(group, radix: 16) else { return nil }
+                guard (1...4).contains(group.utf8.count), group.utf8.first != UInt8(ascii: "+"), let word = UInt16(group, radix: 16) else {
+                    return nil
+                }
                 out.append(word)
             }
             return out
         }
         var all: [UInt16]
         if let gap = text.firstRange(of: "::") {
-            guard let head = groups(text[..<gap.lowerBound]), let tail = groups(text[gap.upperBound...]), head.count + tail.count <= 7 else { return nil }
+            guard let head = groups(text[..<gap.lowerBound]), let tail = groups(text[gap.upperBound...]), head.count + tail.count <= 7
+            else { return nil }
             all = head + Array(repeating: 0, count: 8 - head.count - tail.count) + tail
         } else {
             guard let exact = groups(text[...]), exact.count == 8 else { return nil }

@@ -6,7 +6,9 @@ package struct QueueID: Sendable, Hashable, Comparable, CustomStringConvertible 
 
     /// Parses upper- or lower-case hexadecimal of 1 to 16 digits; nil for anything else.
     package init?(_ text: some StringProtocol) {
-        guard (1...16).contains(text.utf8.count), text.utf8.first != UInt8(ascii: "+"), let value = UInt64(text, radix: 16) else { return nil }
+        guard (1...16).contains(text.utf8.count), text.utf8.first != UInt8(ascii: "+"), let value = UInt64(text, radix: 16) else {
+            return nil
+        }
         self.init(rawValue: value)
     }
 

@@ -24,7 +24,9 @@ extension Session {
             switch resolution.outcome {
             case .resolved where verb == "RCPT" && Self.hasNoWayOut(resolution):
                 // Taking it would mean to keep it for days and then return it: the client can still go elsewhere.
-                log.warning("\(address): no way out for mail of class \(resolution.addressClass.rawValue): set local_transport or virtual_transport")
+                log.warning(
+                    "\(address): no way out for mail of class \(resolution.addressClass.rawValue): set local_transport or virtual_transport"
+                )
                 return .refused(Reply(451, .init(4, 3, 5), "<\(address)>: Recipient address rejected: Server configuration error"))
             case .resolved: return .address(address, rewritten: rewritten)
             case .illegal: return .refused(illegal(command, index, verb: verb))

@@ -8,7 +8,8 @@ struct AuthTestCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "auth-test",
         abstract: "Try a login by each mechanism as a mail program would, and say why it fails.",
-        discussion: "Started as root it becomes mail_owner first, so that it sees the permissions the server sees. Exit status 0 if a login succeeded."
+        discussion:
+            "Started as root it becomes mail_owner first, so that it sees the permissions the server sees. Exit status 0 if a login succeeded."
     )
 
     @OptionGroup var sasl: SASLOptions
@@ -24,7 +25,9 @@ struct AuthTestCommand: ParsableCommand {
         let configuration = try AuthClientConfiguration(parameter: settings.text)
         let (backEnd, offered) = try open(service)
         let options = plain ? configuration.securityOptions : configuration.tlsSecurityOptions
-        let announced = offered.filter { !$0.flags.contains(.private) && $0.isAllowed(by: options) && configuration.mechanismFilter.accepts($0.name) }
+        let announced = offered.filter {
+            !$0.flags.contains(.private) && $0.isAllowed(by: options) && configuration.mechanismFilter.accepts($0.name)
+        }
         report(service, offered: offered, announced: announced, options: options)
         let chosen = announced.map(\.name).filter { mechanism == nil || $0 == mechanism?.uppercased() }
         guard !chosen.isEmpty else {
@@ -38,7 +41,13 @@ struct AuthTestCommand: ParsableCommand {
         var succeeded = false
         for name in chosen {
             let attempt = AuthTest.login(
-                backEnd, configuration: configuration, mechanism: name, user: user, password: password, tlsActive: !plain)
+                backEnd,
+                configuration: configuration,
+                mechanism: name,
+                user: user,
+                password: password,
+                tlsActive: !plain
+            )
             for line in attempt.log { print("  log: warning: \(line)") }
             print("\(name): \(Self.verdict(attempt.step))")
             if case .success = attempt.step { succeeded = true }
@@ -52,7 +61,9 @@ struct AuthTestCommand: ParsableCommand {
     private func open(_ service: SASLService) throws -> (AuthTest.BackEnd, [AuthMechanism]) {
         if service.settings.text("smtpd_sasl_type") == "dovecot" {
             let socket = try DovecotSocket(
-                parsing: service.settings.text("smtpd_sasl_path"), queueDirectory: service.settings.text("queue_directory"))
+                parsing: service.settings.text("smtpd_sasl_path"),
+                queueDirectory: service.settings.text("queue_directory")
+            )
             return (.dovecot(socket), try AuthTest.dovecotMechanisms(socket))
         }
         return (.cyrus(service.profile), try CyrusWorker.prepare(service.profile))

@@ -62,7 +62,10 @@ struct Postern: ParsableCommand {
 
 /// `-c DIR`, common to all commands that read a configuration.
 struct ConfigurationOption: ParsableArguments {
-    @Option(name: [.customShort("c"), .customLong("config")], help: "The directory of main.cf and master.cf (default: /etc/postern, else /etc/postfix).")
+    @Option(
+        name: [.customShort("c"), .customLong("config")],
+        help: "The directory of main.cf and master.cf (default: /etc/postern, else /etc/postfix)."
+    )
     var directory: String?
 
     var resolved: String { ConfigurationDirectory.resolve(directory) }

@@ -10,14 +10,19 @@ struct StartCommand: ParsableCommand {
     var foreground = false
 
     func run() throws {
-        let status = foreground ? ServerStart.run(configurationDirectory: config.resolved) : ServerStart.detach(configurationDirectory: config.resolved)
+        let status =
+            foreground
+            ? ServerStart.run(configurationDirectory: config.resolved) : ServerStart.detach(configurationDirectory: config.resolved)
         throw ExitCode(status)
     }
 }
 
 /// `postern stop`: sessions finish what they are in, then everything ends.
 struct StopCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "stop", abstract: "End the server; sessions finish the message they are in.")
+    static let configuration = CommandConfiguration(
+        commandName: "stop",
+        abstract: "End the server; sessions finish the message they are in."
+    )
 
     @OptionGroup var config: ConfigurationOption
 
@@ -62,7 +67,11 @@ struct CheckCommand: ParsableCommand {
 
 /// How the supervisor starts a role; not for people.
 struct RoleCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "role", abstract: "Run one role (started by the supervisor).", shouldDisplay: false)
+    static let configuration = CommandConfiguration(
+        commandName: "role",
+        abstract: "Run one role (started by the supervisor).",
+        shouldDisplay: false
+    )
 
     @OptionGroup var config: ConfigurationOption
     @Argument var role: String

@@ -24,9 +24,15 @@ struct UserCommand: ParsableCommand {
             try service.requireSasldb()
             let account = service.account(name, realm: realm)
             try CyrusWorker.prepare(service.profile)
-            let password = pipe ? try PasswordPrompt.standardInputLine() : try PasswordPrompt.askTwice(for: "\(account.name)@\(account.realm)")
+            let password =
+                pipe ? try PasswordPrompt.standardInputLine() : try PasswordPrompt.askTwice(for: "\(account.name)@\(account.realm)")
             try SASLAccounts.setPassword(
-                password, name: account.name, realm: account.realm, reader: service.settings.text("mail_owner"), profile: service.profile)
+                password,
+                name: account.name,
+                realm: account.realm,
+                reader: service.settings.text("mail_owner"),
+                profile: service.profile
+            )
             print("\(account.name)@\(account.realm): password set in \(service.profile.sasldbPath)")
             service.warnIfNotConsulted()
         }
@@ -77,8 +83,11 @@ struct SASLOptions: ParsableArguments {
         }
         let services = configuration.smtpdServices
         if let service {
-            guard let found = services.first(where: { $0.name == service || $0.name.hasSuffix(":\(service)") || $0.listens(on: service) }) else {
-                throw ValidationError("\(place)/master.cf has no smtpd service \(service); there are: \(services.map(\.name).joined(separator: ", "))")
+            guard let found = services.first(where: { $0.name == service || $0.name.hasSuffix(":\(service)") || $0.listens(on: service) })
+            else {
+                throw ValidationError(
+                    "\(place)/master.cf has no smtpd service \(service); there are: \(services.map(\.name).joined(separator: ", "))"
+                )
             }
             return SASLService(name: found.name, settings: found.settings, isChrooted: found.chroot)
         }

@@ -14,7 +14,8 @@ extension CyrusTests {
         try SASLAccounts.setPassword(SecretBytes("second"), name: "carol", realm: "example.org", reader: "nobody", profile: profile)
         #expect(
             try SASLDatabaseFile.accounts(path: profile.sasldbPath)
-                == [.init(name: "carol", realm: "example.org"), .init(name: "alice", realm: "mx.test.example")])
+                == [.init(name: "carol", realm: "example.org"), .init(name: "alice", realm: "mx.test.example")]
+        )
         let client = try home.startWorkers()
         #expect(try await home.login(client, "PLAIN", "carol@example.org", "second") == .success(username: "carol@example.org"))
         guard case .rejected = try await home.login(client, "PLAIN", "carol@example.org", "first") else {
@@ -53,7 +54,13 @@ extension CyrusTests {
         defer { home.remove() }
         try home.prepare()
         for number in 0..<150 {
-            try SASLAccounts.setPassword(SecretBytes("pw\(number)"), name: "user\(number)", realm: "r", reader: "nobody", profile: home.profile())
+            try SASLAccounts.setPassword(
+                SecretBytes("pw\(number)"),
+                name: "user\(number)",
+                realm: "r",
+                reader: "nobody",
+                profile: home.profile()
+            )
         }
         let names = try SASLDatabaseFile.accounts(path: home.directory + "/sasldb2").filter { $0.realm == "r" }.map(\.name)
         #expect(Set(names) == Set((0..<150).map { "user\($0)" }))
@@ -85,10 +92,22 @@ extension CyrusTests {
         let configuration = AuthClientConfiguration(serverName: "mx.test.example")
         for mechanism in offered.map(\.name) where mechanism != "ANONYMOUS" && mechanism != "NTLM" {
             let good = AuthTest.login(
-                .cyrus(home.profile()), configuration: configuration, mechanism: mechanism, user: "alice", password: "secret", tlsActive: true)
+                .cyrus(home.profile()),
+                configuration: configuration,
+                mechanism: mechanism,
+                user: "alice",
+                password: "secret",
+                tlsActive: true
+            )
             #expect(good.step == .success(username: "alice"), "\(mechanism)")
             let bad = AuthTest.login(
-                .cyrus(home.profile()), configuration: configuration, mechanism: mechanism, user: "alice", password: "wrong", tlsActive: true)
+                .cyrus(home.profile()),
+                configuration: configuration,
+                mechanism: mechanism,
+                user: "alice",
+                password: "wrong",
+                tlsActive: true
+            )
             guard case .rejected = bad.step else {
                 Issue.record("\(mechanism) with a wrong password: \(bad.step)")
                 continue

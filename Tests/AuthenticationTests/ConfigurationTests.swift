@@ -56,7 +56,8 @@ struct ConfigurationTests {
     @Test(
         arguments: [
             ("private/auth", .unix("/var/spool/postfix/private/auth")), ("/run/dovecot/auth", .unix("/run/dovecot/auth")),
-            ("unix:private/auth", .unix("/var/spool/postfix/private/auth")), ("inet:127.0.0.1:12345", .inet(host: "127.0.0.1", port: 12345)),
+            ("unix:private/auth", .unix("/var/spool/postfix/private/auth")),
+            ("inet:127.0.0.1:12345", .inet(host: "127.0.0.1", port: 12345)),
             ("inet:[::1]:12345", .inet(host: "::1", port: 12345)),
         ] as [(String, DovecotSocket)]
     )
@@ -70,7 +71,10 @@ struct ConfigurationTests {
     }
 
     @Test func smtpdConf() {
-        let file = SASLConfigurationFile(path: "x", text: "# comment\npwcheck_method: saslauthd auxprop\n\nMECH_LIST:\tplain login\r\nnonsense\nlog_level:7")
+        let file = SASLConfigurationFile(
+            path: "x",
+            text: "# comment\npwcheck_method: saslauthd auxprop\n\nMECH_LIST:\tplain login\r\nnonsense\nlog_level:7"
+        )
         #expect(file.settings == ["pwcheck_method": "saslauthd auxprop", "mech_list": "plain login", "log_level": "7"])
         #expect(file.usesSaslauthd && file.usesSasldb && file.passwordMethods == ["saslauthd", "auxprop"])
         #expect(file.saslauthdPath == "/var/run/saslauthd/mux" && file.sasldbPath == "/etc/sasldb2")

@@ -59,21 +59,33 @@ struct CyrusTests {
 
     /// Verified against Debian's Postfix 3.7.11 with the same smtpd.conf: answer, name and the library's words.
     static let oracle: [(mechanism: String, lines: [String], step: AuthenticationStep, log: [String])] = [
-        ("PLAIN", ["\0alice\0bad"], .rejected(reason: "authentication failure", username: "alice"), ["failure: Password verification failed"]),
-        ("PLAIN", ["\0nobody\0bad"], .rejected(reason: "authentication failure", username: "nobody"), ["failure: Password verification failed"]),
+        (
+            "PLAIN", ["\0alice\0bad"], .rejected(reason: "authentication failure", username: "alice"),
+            ["failure: Password verification failed"]
+        ),
+        (
+            "PLAIN", ["\0nobody\0bad"], .rejected(reason: "authentication failure", username: "nobody"),
+            ["failure: Password verification failed"]
+        ),
         ("PLAIN", ["garbage"], .rejected(reason: "bad protocol / cancel", username: nil), ["failure: Can only find author (no password)"]),
         ("PLAIN", ["\0\0"], .unavailable(reason: "generic failure", username: nil), ["failure: All-whitespace username."]),
         (
             "PLAIN", ["root\0alice\0secret"], .rejected(reason: "authentication failure", username: "root"),
             ["failure: Requested identity not authenticated identity"]
         ),
-        ("PLAIN", ["\0al\tice\u{1}\0bad"], .rejected(reason: "authentication failure", username: "al?ice?"), ["failure: Password verification failed"]),
+        (
+            "PLAIN", ["\0al\tice\u{1}\0bad"], .rejected(reason: "authentication failure", username: "al?ice?"),
+            ["failure: Password verification failed"]
+        ),
         ("FOO", [], .rejected(reason: "no mechanism available", username: nil), ["failure: Couldn't find mech FOO"]),
         ("LOGIN", ["", "nobody", "bad"], .rejected(reason: "authentication failure", username: "nobody"), []),
         ("LOGIN", ["", "", ""], .unavailable(reason: "generic failure", username: nil), ["failure: All-whitespace username."]),
         ("LOGIN", ["alice", "secret"], .success(username: "alice"), []),
         ("LOGIN", ["", "alice", "secret"], .success(username: "alice"), []),
-        ("CRAM-MD5", ["", "alice deadbeef"], .rejected(reason: "authentication failure", username: "alice"), ["failure: incorrect digest response"]),
+        (
+            "CRAM-MD5", ["", "alice deadbeef"], .rejected(reason: "authentication failure", username: "alice"),
+            ["failure: incorrect digest response"]
+        ),
         (
             "CRAM-MD5", ["", "nobody 0123456789abcdef0123456789abcdef"], .rejected(reason: "authentication failure", username: "nobody"), []
         ),
@@ -82,7 +94,10 @@ struct CyrusTests {
             "SCRAM-SHA-1", ["", "n,,n=nobody,r=abc"], .rejected(reason: "authentication failure", username: "nobody"),
             ["failure: unable to canonify user and get auxprops"]
         ),
-        ("SCRAM-SHA-1", ["", "garbage"], .rejected(reason: "bad protocol / cancel", username: nil), ["failure: Invalid SCRAM-SHA-1 input"]),
+        (
+            "SCRAM-SHA-1", ["", "garbage"], .rejected(reason: "bad protocol / cancel", username: nil),
+            ["failure: Invalid SCRAM-SHA-1 input"]
+        ),
     ]
 
     @Test(arguments: oracle)
@@ -106,7 +121,8 @@ struct CyrusTests {
 
     @Test(
         arguments: [
-            ("!!!!", "bad protocol / cancel"), ("!!!", "another step is needed in authentication"), ("=", "another step is needed in authentication"),
+            ("!!!!", "bad protocol / cancel"), ("!!!", "another step is needed in authentication"),
+            ("=", "another step is needed in authentication"),
         ]
     )
     func badBase64(text: String, reason: String) async throws {
@@ -141,7 +157,8 @@ struct CyrusTests {
         #expect(!client.mechanisms(tlsActive: true).contains("ANONYMOUS"))
         #expect(
             await client.begin(request("PLAIN", base64("\0alice\0secret"))).step
-                == .rejected(reason: "encryption needed to use mechanism", username: nil))
+                == .rejected(reason: "encryption needed to use mechanism", username: nil)
+        )
         guard case .rejected = await client.begin(request("ANONYMOUS", base64("me"), tls: true)).step else {
             Issue.record("ANONYMOUS")
             return
@@ -167,8 +184,11 @@ struct CyrusTests {
         let client = try home.startWorkers()
         #expect(
             await client.begin(request("PLAIN", base64("\0alice\0secret"))).step
-                == .unavailable(reason: "no mechanism available", username: "alice"))
-        #expect(try await home.login(client, "CRAM-MD5", "alice", "secret") == .unavailable(reason: "no mechanism available", username: "alice"))
+                == .unavailable(reason: "no mechanism available", username: "alice")
+        )
+        #expect(
+            try await home.login(client, "CRAM-MD5", "alice", "secret") == .unavailable(reason: "no mechanism available", username: "alice")
+        )
     }
 
     @Test func noSaslauthdIsUnavailableAndNamesThePath() async throws {
@@ -180,7 +200,9 @@ struct CyrusTests {
         asked.log = AuthenticationLog { words.add($0) }
         #expect(await client.begin(asked).step == .unavailable(reason: "generic failure", username: "alice"))
         #expect(
-            words.all.last == "SASL authentication problem: cannot connect to saslauthd server at \(home.directory)/run/mux: No such file or directory")
+            words.all.last
+                == "SASL authentication problem: cannot connect to saslauthd server at \(home.directory)/run/mux: No such file or directory"
+        )
         let problem = SASLBackEndProbe.problems(home.profile()).first
         #expect(problem?.advice.contains("-m \(home.directory)/run") == true)
     }
@@ -200,7 +222,8 @@ struct CyrusTests {
             #expect(try await home.login(client, mechanism, alice, "secret") == .success(username: alice))
             #expect(try await home.login(client, mechanism, alice, "wrong") == .rejected(reason: "authentication failure", username: alice))
             #expect(
-                try await home.login(client, mechanism, "alice", "secret") == .rejected(reason: "authentication failure", username: "alice"))
+                try await home.login(client, mechanism, "alice", "secret") == .rejected(reason: "authentication failure", username: "alice")
+            )
         }
         #expect(SASLBackEndProbe.problems(home.profile()).isEmpty)
     }
@@ -226,14 +249,22 @@ struct SASLClientTests {
     }
 
     @Test func plainWithInitialResponse() throws {
-        let client = try SASLClient(host: "mx.example", credentials: .init(username: "user", password: "pass"), securityOptions: .noanonymous)
+        let client = try SASLClient(
+            host: "mx.example",
+            credentials: .init(username: "user", password: "pass"),
+            securityOptions: .noanonymous
+        )
         let (mechanism, response) = try client.start(offered: ["PLAIN"])
         #expect(mechanism == "PLAIN" && response == base64("\0user\0pass"))
     }
 
     @Test func plainWithAuthorizationID() throws {
         let client = try SASLClient(
-            host: "mx.example", credentials: .init(username: "user", password: "pass"), securityOptions: .noanonymous, sendAuthorizationID: true)
+            host: "mx.example",
+            credentials: .init(username: "user", password: "pass"),
+            securityOptions: .noanonymous,
+            sendAuthorizationID: true
+        )
         #expect(try client.start(offered: ["PLAIN"]).initialResponse == base64("user\0user\0pass"))
     }
 
@@ -248,7 +279,10 @@ struct SASLClientTests {
 
     @Test func theFilterHolds() throws {
         let client = try SASLClient(
-            host: "mx.example", credentials: .init(username: "u", password: "p"), mechanismFilter: try MechanismFilter(parsing: "!cram-md5, static:all"))
+            host: "mx.example",
+            credentials: .init(username: "u", password: "p"),
+            mechanismFilter: try MechanismFilter(parsing: "!cram-md5, static:all")
+        )
         #expect(throws: SASLClient.Failure.self) { try client.start(offered: ["CRAM-MD5"]) }
     }
 

@@ -42,8 +42,11 @@ struct DovecotTests {
         try await waitUntil { !client.mechanisms(tlsActive: true).isEmpty }
         #expect(await client.begin(request("FOO", nil)).step == .rejected(reason: "Invalid authentication mechanism: 'FOO'", username: nil))
         #expect(
-            await client.begin(request("PLAIN", "!!!!")).step == .rejected(reason: "Invalid base64 data in initial response", username: nil))
-        #expect(await client.begin(request("PLAIN", "AAA")).step == .rejected(reason: "Invalid base64 data in initial response", username: nil))
+            await client.begin(request("PLAIN", "!!!!")).step == .rejected(reason: "Invalid base64 data in initial response", username: nil)
+        )
+        #expect(
+            await client.begin(request("PLAIN", "AAA")).step == .rejected(reason: "Invalid base64 data in initial response", username: nil)
+        )
         let (_, exchange) = await client.begin(request("LOGIN", nil))
         #expect(await exchange?.continue("AAA") == .rejected(reason: "Invalid base64 data in continued response", username: nil))
         // Many at once over one connection, some given up half-way.
@@ -70,7 +73,8 @@ struct DovecotTests {
         let child = try #require(Tool.children(of: process).first { $0.name == "auth" })
         kill(child.pid, SIGKILL)
         #expect(
-            await exchange?.continue(base64("alice")) == .unavailable(reason: "Connection lost to authentication server", username: nil))
+            await exchange?.continue(base64("alice")) == .unavailable(reason: "Connection lost to authentication server", username: nil)
+        )
         try await waitUntil { await client.begin(request("PLAIN", base64("\0alice\0secret"))).step == .success(username: "alice") }
     }
 }

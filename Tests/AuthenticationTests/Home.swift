@@ -103,13 +103,21 @@ final class Home {
 
     /// A client with one worker on a thread of this process.
     func startWorkers(
-        localDomain: String = "", chroot: String? = nil, options: SASLSecurityOptions = .noanonymous, tlsOptions: SASLSecurityOptions = .noanonymous
+        localDomain: String = "",
+        chroot: String? = nil,
+        options: SASLSecurityOptions = .noanonymous,
+        tlsOptions: SASLSecurityOptions = .noanonymous
     ) throws -> AuthClient {
         try prepare(localDomain: localDomain, chroot: chroot)
         let profile = profile(localDomain: localDomain, chroot: chroot)
         let client = AuthClient(
             configuration: AuthClientConfiguration(
-                localDomain: localDomain, serverName: profile.serverName, securityOptions: options, tlsSecurityOptions: tlsOptions, timeoutSeconds: 30),
+                localDomain: localDomain,
+                serverName: profile.serverName,
+                securityOptions: options,
+                tlsSecurityOptions: tlsOptions,
+                timeoutSeconds: 30
+            ),
             group: MultiThreadedEventLoopGroup.singleton
         )
         let (mine, theirs) = try socketPair()
@@ -125,7 +133,8 @@ final class Home {
     /// `saslauthd -a sasldb` with our sasldb mounted, for it alone, where it looks.
     func startSaslauthd(directory run: String) throws -> Process {
         try FileManager.default.createDirectory(atPath: run, withIntermediateDirectories: true)
-        let script = "mount --make-rprivate / && mount --bind \(directory)/sasldb2 /etc/sasldb2 && exec \(Tool.saslauthd ?? "") -d -n 1 -a sasldb -m \(run)"
+        let script =
+            "mount --make-rprivate / && mount --bind \(directory)/sasldb2 /etc/sasldb2 && exec \(Tool.saslauthd ?? "") -d -n 1 -a sasldb -m \(run)"
         return try Tool.start("/usr/bin/unshare", ["-m", "/bin/sh", "-c", script])
     }
 }

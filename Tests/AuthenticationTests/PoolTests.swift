@@ -10,7 +10,11 @@ struct PoolTests {
     private func client(timeout: Int = 10, options: SASLSecurityOptions = .noanonymous, filter: MechanismFilter = .all) -> AuthClient {
         AuthClient(
             configuration: AuthClientConfiguration(
-                serverName: "mx.test.example", securityOptions: options, mechanismFilter: filter, timeoutSeconds: timeout),
+                serverName: "mx.test.example",
+                securityOptions: options,
+                mechanismFilter: filter,
+                timeoutSeconds: timeout
+            ),
             group: MultiThreadedEventLoopGroup.singleton
         )
     }
@@ -18,7 +22,9 @@ struct PoolTests {
     @Test func announcesWhatOptionsAndFilterLeave() async throws {
         let client = client(options: [.noanonymous, .noplaintext], filter: try MechanismFilter(parsing: "!login, !ntlm, static:rest"))
         #expect(client.mechanisms(tlsActive: false).isEmpty)
-        let worker = try ScriptedWorker(mechanisms: "MECH\tNTLM\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nMECH\tCRAM-MD5\tdictionary\n") { _ in [] }
+        let worker = try ScriptedWorker(
+            mechanisms: "MECH\tNTLM\nMECH\tPLAIN\tplaintext\nMECH\tLOGIN\tplaintext\nMECH\tCRAM-MD5\tdictionary\n"
+        ) { _ in [] }
         client.addWorker(descriptor: worker.peer)
         try await waitUntil { !client.mechanisms(tlsActive: true).isEmpty }
         #expect(client.mechanisms(tlsActive: true) == ["PLAIN", "CRAM-MD5"])
@@ -141,7 +147,11 @@ struct PoolTests {
         gate.open()
         // Once it has answered, it serves again; its late OK was for nobody.
         try await waitUntil {
-            if case .success(let name) = await client.begin(request("PLAIN", "YQ==")).step { name.hasPrefix("late") && name != "late1" } else { false }
+            if case .success(let name) = await client.begin(request("PLAIN", "YQ==")).step {
+                name.hasPrefix("late") && name != "late1"
+            } else {
+                false
+            }
         }
         stuck.stop()
     }
@@ -244,7 +254,9 @@ struct PoolTests {
         )
         for _ in 0..<3 {
             #expect(
-                await client.begin(request("PLAIN", "YQ==")).step == .unavailable(reason: "Can't connect to authentication server", username: nil))
+                await client.begin(request("PLAIN", "YQ==")).step
+                    == .unavailable(reason: "Can't connect to authentication server", username: nil)
+            )
         }
     }
 }

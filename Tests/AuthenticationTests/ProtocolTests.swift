@@ -25,7 +25,10 @@ struct ProtocolTests {
         ("MECH\tPLAIN\tplaintext", .mechanism(AuthMechanism(name: "PLAIN", flags: .plaintext))),
         ("MECH\tANONYMOUS\tanonymous", .mechanism(AuthMechanism(name: "ANONYMOUS", flags: .anonymous))),
         ("MECH\tCRAM-MD5\tdictionary\tactive", .mechanism(AuthMechanism(name: "CRAM-MD5", flags: [.dictionary, .active]))),
-        ("MECH\tX\tforward-secrecy\tmutual-auth\tprivate", .mechanism(AuthMechanism(name: "X", flags: [.forwardSecrecy, .mutualAuth, .private]))),
+        (
+            "MECH\tX\tforward-secrecy\tmutual-auth\tprivate",
+            .mechanism(AuthMechanism(name: "X", flags: [.forwardSecrecy, .mutualAuth, .private]))
+        ),
         ("SPID\t42", .processID(42)), ("CUID\t7", .connectionID(7)), ("COOKIE\tabc", .cookie("abc")), ("DONE", .done),
         ("OK\t1\tuser=al\u{1}tice\tx-log=a=b", .ok(id: 1, AuthParameters([("user", "al\tice"), ("x-log", "a=b")]))),
         ("CONT\t2\tVXNlcm5hbWU6", .challenge(id: 2, data: "VXNlcm5hbWU6", AuthParameters())),
@@ -53,7 +56,10 @@ struct ProtocolTests {
 
     @Test func clientLines() throws {
         let auth = AuthClientMessage.auth(
-            id: 3, mechanism: "PLAIN", AuthParameters([("service", "smtp"), ("secured", nil), ("x-realm", "a\tb")]), response: SecretBytes("AGE=")
+            id: 3,
+            mechanism: "PLAIN",
+            AuthParameters([("service", "smtp"), ("secured", nil), ("x-realm", "a\tb")]),
+            response: SecretBytes("AGE=")
         )
         #expect(String(decoding: auth.line, as: UTF8.self) == "AUTH\t3\tPLAIN\tservice=smtp\tsecured\tx-realm=a\u{1}tb\tresp=AGE=\n")
         guard case .auth(let id, let mechanism, let parameters, let response) = AuthClientMessage(line: auth.line.dropLast()) else {

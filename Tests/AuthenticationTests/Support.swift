@@ -5,7 +5,12 @@ import Testing
 
 func request(_ mechanism: String, _ response: String?, from address: String = "192.0.2.1", tls: Bool = false) -> AuthenticationRequest {
     AuthenticationRequest(
-        mechanism: mechanism, initialResponse: response, clientAddress: address, serverAddress: "127.0.0.1", tlsActive: tls)
+        mechanism: mechanism,
+        initialResponse: response,
+        clientAddress: address,
+        serverAddress: "127.0.0.1",
+        tlsActive: tls
+    )
 }
 
 /// Waits for something another thread does. Bounded; the bound is no assertion about time.

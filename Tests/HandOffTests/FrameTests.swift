@@ -48,7 +48,10 @@ import Testing
             for _ in 0..<2000 {
                 var mutated = wire
                 for _ in 0..<Int.random(in: 1...4, using: &random) {
-                    mutated.setInteger(UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0..<wire.readableBytes, using: &random))
+                    mutated.setInteger(
+                        UInt8.random(in: 0...255, using: &random),
+                        at: Int.random(in: 0..<wire.readableBytes, using: &random)
+                    )
                 }
                 do { _ = try HandOffFrame.decode(from: &mutated) } catch {}
             }

@@ -60,7 +60,9 @@ private final class MemoryIntake: MessageIntake {
 
 @Suite struct HandOffTests {
     /// Runs `body` on a loop with both ends of a socketpair connected.
-    private func withHandOff<T: Sendable>(_ body: @escaping @Sendable (QueueHandOff, MemoryIntake, CInt) async throws -> T) async throws -> T {
+    private func withHandOff<T: Sendable>(_ body: @escaping @Sendable (QueueHandOff, MemoryIntake, CInt) async throws -> T) async throws
+        -> T
+    {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = Array(group.makeIterator())
         var ends: [CInt] = [-1, -1]
@@ -89,7 +91,9 @@ private final class MemoryIntake: MessageIntake {
             let id = try await handOff.reserveQueueID()
             let transfer = handOff.begin(id, FrameTests.envelope)
             var rest = content
-            while let piece = rest.readSlice(length: min(rest.readableBytes, 10_000)), piece.readableBytes > 0 { try await transfer.write(piece) }
+            while let piece = rest.readSlice(length: min(rest.readableBytes, 10_000)), piece.readableBytes > 0 {
+                try await transfer.write(piece)
+            }
             try await transfer.commit()
             return intake.state.withLock { $0.messages[id] }
         }

@@ -19,9 +19,11 @@ import Testing
             log.warning("hostname x does not resolve to address 192.0.2.1")
         }
         let shape = /[A-Z][a-z]{2} [ 0-9]\d \d\d:\d\d:\d\d mx postfix\/submission\/smtpd\[4711\]: (.*)/
-        #expect(try lines.map { try #require($0.wholeMatch(of: shape)).1 } == [
-            "connect from unknown[127.0.0.1]", "warning: hostname x does not resolve to address 192.0.2.1",
-        ])
+        #expect(
+            try lines.map { try #require($0.wholeMatch(of: shape)).1 } == [
+                "connect from unknown[127.0.0.1]", "warning: hostname x does not resolve to address 192.0.2.1",
+            ]
+        )
     }
 
     @Test func aPeerCannotForgeALine() throws {

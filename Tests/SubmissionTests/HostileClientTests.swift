@@ -85,7 +85,7 @@ import Testing
     }
 
     @Test func silenceEndsInATimeout() async throws {
-        try await SessionServer.run(["smtpd_timeout": "1s"]) { server in
+        try await SessionServer.run(["smtpd_timeout": "3s"]) { server in
             let client = try await DialogueConnection.connect(port: server.port)
             _ = try await client.reply()
             #expect(try await client.line() == "421 4.4.2 mx.test.example Error: timeout exceeded")

@@ -30,7 +30,10 @@ final class SessionServer: Sendable {
         authenticator: (any Authenticator)? = nil,
         names: any NameService = ScriptedNameService()
     ) async throws {
-        var main = ["myhostname": "mx.test.example", "smtpd_peername_lookup": "no", "local_recipient_maps": "", "alias_maps": ""]
+        var main = [
+            "myhostname": "mx.test.example", "smtpd_peername_lookup": "no", "local_recipient_maps": "", "alias_maps": "",
+            "local_transport": "lmtp:unix:lmtp",
+        ]
         main.merge(values) { $1 }
         let settings = ServiceSettings.testing(main, serviceName: "smtp")
         let tables = TableRegistry()

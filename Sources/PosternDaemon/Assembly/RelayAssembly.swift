@@ -16,7 +16,12 @@ struct RelayAssembly {
         let transports = configuration.services.filter { $0.entry.type != .inet }.map { service in
             TransportService(name: service.name, command: service.entry.command, settings: service.settings, main: configuration.main)
         }
-        relay = try RelayConfiguration(main: configuration.main, transports: transports, tables: tables, ownAddresses: configuration.ownAddresses)
+        relay = try RelayConfiguration(
+            main: configuration.main,
+            transports: transports,
+            tables: tables,
+            ownAddresses: configuration.ownAddresses
+        )
         warnings = tables.warnings + router.warnings
     }
 }

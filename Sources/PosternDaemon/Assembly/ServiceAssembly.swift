@@ -54,7 +54,9 @@ struct ServiceAssembly {
             let location = settings.location(of: parameter)
             if ServerTLSLevel(settings) == .encrypt {
                 // Nobody could ever send mail here: refuse to start rather than to serve 454 for months.
-                diagnostics.append(Diagnostic(.error, "TLS is required, but no server certificate is configured (smtpd_tls_chain_files)", at: location))
+                diagnostics.append(
+                    Diagnostic(.error, "TLS is required, but no server certificate is configured (smtpd_tls_chain_files)", at: location)
+                )
                 failed = true
             } else {
                 diagnostics.append(Diagnostic(.warning, "No server certs available. TLS won't be enabled", at: location))
@@ -63,11 +65,15 @@ struct ServiceAssembly {
         }
         do {
             let context = try TLSContext.server(configuration)
-            diagnostics += context.warnings.map { Diagnostic(.warning, $0.text, at: settings.location(of: $0.setting.parameter(prefix: "smtpd"))) }
+            diagnostics += context.warnings.map {
+                Diagnostic(.warning, $0.text, at: settings.location(of: $0.setting.parameter(prefix: "smtpd")))
+            }
             return context
         } catch {
             failed = true
-            diagnostics += error.problems.map { Diagnostic(.error, $0.text, at: settings.location(of: $0.setting.parameter(prefix: "smtpd"))) }
+            diagnostics += error.problems.map {
+                Diagnostic(.error, $0.text, at: settings.location(of: $0.setting.parameter(prefix: "smtpd")))
+            }
             return nil
         }
     }

@@ -50,7 +50,9 @@ package struct StartupCheck {
             )
             checkAuthentication(settings)
             guard assembly != nil else { continue }
-            do { _ = try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(configuration.ownAddresses)) } catch { diagnostics += error.diagnostics }
+            do { _ = try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(configuration.ownAddresses)) } catch {
+                diagnostics += error.diagnostics
+            }
         }
         diagnostics += tables.warnings
     }

@@ -47,7 +47,11 @@ final class SMTPDServer {
         for service in environment.configuration.smtpdServices {
             guard let assembly = assemblies[service.name] else { continue }
             let settings = assembly.settings
-            let backEnd = SASLProfiles.backEnd(settings, configurationDirectory: environment.configuration.directory, chroot: service.chroot)
+            let backEnd = SASLProfiles.backEnd(
+                settings,
+                configurationDirectory: environment.configuration.directory,
+                chroot: service.chroot
+            )
             let pool: AuthPool? =
                 switch backEnd {
                 case .cyrus(let profile): profiles.cyrus.firstIndex(of: profile).map { pools[$0] }
@@ -87,7 +91,9 @@ final class SMTPDServer {
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    guard let context = contexts.first(where: { $0.loop === channel.eventLoop }) else { throw ChannelError.inappropriateOperationForState }
+                    guard let context = contexts.first(where: { $0.loop === channel.eventLoop }) else {
+                        throw ChannelError.inappropriateOperationForState
+                    }
                     try context.startSession(on: channel, service: service)
                 }
             }
@@ -101,12 +107,18 @@ final class SMTPDServer {
     }
 
     func attachQueue(_ loop: Int, _ descriptor: CInt) {
-        guard loops.indices.contains(loop) else { return _ = close(descriptor) }
+        guard loops.indices.contains(loop) else {
+            _ = close(descriptor)
+            return
+        }
         loops[loop].attachQueue(descriptor)
     }
 
     func addWorker(_ profile: Int, _ descriptor: CInt) {
-        guard pools.indices.contains(profile) else { return _ = close(descriptor) }
+        guard pools.indices.contains(profile) else {
+            _ = close(descriptor)
+            return
+        }
         pools[profile].addWorker(descriptor: descriptor)
     }
 

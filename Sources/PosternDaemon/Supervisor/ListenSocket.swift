@@ -19,7 +19,11 @@ package struct ListenSocket: Sendable, Hashable {
         self.port = port
         let isV6 = if case .v6 = address { true } else { false }
         let what = "listening on \(isV6 ? "[\(address)]" : "\(address)"):\(port) for service \(service)"
-        let descriptor = socket(isV6 ? AF_INET6 : AF_INET, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
+        let descriptor = socket(
+            isV6 ? AF_INET6 : AF_INET,
+            CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue),
+            0
+        )
         guard descriptor >= 0 else { throw SystemError(what) }
         self.descriptor = descriptor
         var one: CInt = 1

@@ -66,7 +66,9 @@ enum UnixSocket {
     static func read(from descriptor: CInt) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 65_536)
         var count = -1
-        repeat { count = unsafe bytes.withUnsafeMutableBytes { unsafe recv(descriptor, $0.baseAddress, $0.count, 0) } } while count < 0 && errno == EINTR
+        repeat {
+            count = unsafe bytes.withUnsafeMutableBytes { unsafe recv(descriptor, $0.baseAddress, $0.count, 0) }
+        } while count < 0 && errno == EINTR
         return count > 0 ? Array(bytes[..<count]) : []
     }
 
