@@ -49,6 +49,7 @@ package enum NoEffect: String, Sendable {
     case noMultiInstance = "each instance is started with its own -c DIR"
     case noClientCertificates = "client certificates are not evaluated"
     case clientDefaults = "this detail of the relay client is fixed"
+    case queueIDAtRecipient = "the queue id is always taken at the first accepted RCPT"
     case unusedFeature = "belongs to a feature that is not implemented; the parameter that switches it on is refused"
     case unusedService = "belongs to a service that is not provided"
 }

@@ -3,6 +3,8 @@ package enum ParameterTable {
     /// The defaults that differ from Postfix 3.7.11's: the newest Postfix's safer ones. This is the only list of them.
     package static let saferDefaults: [String: String] = [
         "smtpd_forbid_bare_newline": "normalize",
+        // Also for local clients: a bare LF never ends a message unless the administrator exempts somebody.
+        "smtpd_forbid_bare_newline_exclusions": "",
         "smtpd_forbid_unauth_pipelining": "yes",
     ]
 

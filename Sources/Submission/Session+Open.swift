@@ -10,6 +10,7 @@ extension Session {
     /// Everything before the first command: who is it, TLS in wrapper mode, limits, the client restrictions, the greeting.
     func open() async {
         while !feeder.isActive, !feeder.hasEnded { await feeder.wait(until: .distantFuture) }
+        if service.registry.isOverLimit { return await refuseForWantOfRoom() }
         await identifyClient()
         log.info("connect from \(clientText)")
         if let text = policy.discardedKeywordsText { log.info("discarding EHLO keywords: \(text)") }
@@ -20,6 +21,15 @@ extension Session {
         if isClosing { return }
         if await isOverConnectionLimits() { return }
         await greet()
+    }
+
+    /// `smtpd_connection_limit`: said before anything is looked up or computed for the client.
+    private func refuseForWantOfRoom() async {
+        clientText = "unknown[\(clientAddress)]"
+        log.info("connect from \(clientText)")
+        log.warning("smtpd_connection_limit reached: turning \(clientText) away")
+        // In wrapper mode a plain reply would be noise to the client.
+        if policy.tls.isWrapped { isClosing = true } else { await send(Reply(421, .init(4, 3, 2), "\(policy.host) Error: too many connections")) }
     }
 
     private func identifyClient() async {

@@ -21,7 +21,6 @@ package struct SessionPolicy: Sendable {
     let peerNameLookup: Bool
     let clientPortLogging: Bool
     let delayReject: Bool
-    let delayOpenUntilValidRecipient: Bool
     let strictEnvelopes: Bool
     let disableVRFY: Bool
     let softBounce: Bool
@@ -48,7 +47,6 @@ package struct SessionPolicy: Sendable {
         peerNameLookup = settings.bool("smtpd_peername_lookup")
         clientPortLogging = settings.bool("smtpd_client_port_logging")
         delayReject = settings.bool("smtpd_delay_reject")
-        delayOpenUntilValidRecipient = settings.bool("smtpd_delay_open_until_valid_rcpt")
         strictEnvelopes = settings.bool("strict_rfc821_envelopes")
         disableVRFY = settings.bool("disable_vrfy_command")
         softBounce = settings.bool("soft_bounce")

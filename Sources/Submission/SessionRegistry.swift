@@ -14,10 +14,17 @@ package final class SessionRegistry: Sendable {
     /// Numbers stay below the kernel's largest process id, for readers of the log that take them for one.
     private static let largestNumber = 4_194_303
 
+    /// `smtpd_connection_limit`: sessions of this process; those beyond it are turned away. 0 for no limit.
+    private let limit: Int
+
     /// - Parameter firstNumber: where the numbering of sessions starts; another one for each generation keeps them apart in the log.
-    package init(firstNumber: Int = Int.random(in: 1...4_194_303)) {
+    package init(firstNumber: Int = Int.random(in: 1...4_194_303), limit: Int = 0) {
+        self.limit = limit
         state = Mutex(State(nextNumber: firstNumber))
     }
+
+    /// More sessions are alive than the limit allows, the asking one included.
+    var isOverLimit: Bool { limit > 0 && count > limit }
 
     /// Sessions alive now.
     package var count: Int { state.withLock { $0.sessions.count } }

@@ -17,12 +17,13 @@ final class SMTPDRole {
     private let assemblies: [String: ServiceAssembly]
     private let resolverConfiguration: ResolverConfiguration
     private let names = DeferredNameService()
-    private let registry = SessionRegistry()
+    private let registry: SessionRegistry
     private let tables = TableRegistry()
 
     /// Opens everything that is read from files; the process may still be root.
     init(_ environment: RoleEnvironment) throws {
         self.environment = environment
+        registry = SessionRegistry(limit: Self.connectionLimit(environment.main.integer("smtpd_connection_limit")))
         resolverConfiguration = try environment.resolverConfiguration()
         var assemblies: [String: ServiceAssembly] = [:]
         var diagnostics: [Diagnostic] = []
@@ -37,6 +38,12 @@ final class SMTPDRole {
         }
         if let error = diagnostics.first(where: { $0.severity == .error }) { throw RoleFailure(error.description) }
         self.assemblies = assemblies
+    }
+
+    /// `smtpd_connection_limit`; 0 means as many as descriptors allow, less what the process needs besides.
+    private static func connectionLimit(_ configured: Int) -> Int {
+        let possible = max(1, DescriptorLimit.current - 128)
+        return configured > 0 ? min(configured, possible) : possible
     }
 
     func run(_ control: ControlChannel) throws {

@@ -43,7 +43,7 @@ package enum ServerStart {
         let lock = try PIDFile(queueDirectory: queueDirectory)
         defer { withExtendedLifetime(lock) {} }
         let listeners = try bind(configuration)
-        raiseDescriptorLimit()
+        DescriptorLimit.raise()
         let writer = try LogWriter(LogDestination(main), hostName: main.text("myhostname"))
         let log = MailLog(sink: writer, tag: "\(main.text("syslog_name"))/master", processID: Int(getpid()))
         for note in notes {
@@ -80,13 +80,6 @@ package enum ServerStart {
         }
         guard failures.isEmpty else { throw RoleFailure(failures.joined(separator: "\npostern: ")) }
         return sockets
-    }
-
-    private static func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        _ = unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 
     /// Tells the waiting starter, and takes the terminal's descriptors away.

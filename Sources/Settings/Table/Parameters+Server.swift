@@ -28,7 +28,7 @@ extension Parameter {
         .init("smtpd_client_restrictions", .restrictions, .a, .honoured, ""),
         .init("smtpd_command_filter", .tables, .b, .restricts, ""),
         .init("smtpd_data_restrictions", .restrictions, .a, .honoured, ""),
-        .init("smtpd_delay_open_until_valid_rcpt", .bool, .b, .loosens, "yes"),
+        .init("smtpd_delay_open_until_valid_rcpt", .bool, .b, .noEffect(.queueIDAtRecipient), "yes"),
         .init("smtpd_delay_reject", .bool, .a, .honoured, "yes"),
         .init("smtpd_discard_ehlo_keyword_address_maps", .tables, .a, .restricts, ""),
         .init("smtpd_discard_ehlo_keywords", .list, .a, .honoured, ""),
