@@ -18,10 +18,16 @@ package enum SinkConsole {
         let digits = String(number)
         let name = String(repeating: "0", count: max(0, 8 - digits.utf8.count)) + digits + ".eml"
         let path = "\(directory)/\(name)"
-        let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        guard descriptor >= 0 else { throw failure(path) }
-        defer { Glibc.close(descriptor) }
-        try write(message.stored, to: descriptor, path: path)
+        // Written under a name that `.eml` does not match, so that whoever waits for messages never reads half of one.
+        let draft = "\(directory)/.\(name).draft"
+        let descriptor = unsafe open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw failure(draft) }
+        defer {
+            Glibc.close(descriptor)
+            removeFile(draft)
+        }
+        try write(message.stored, to: descriptor, path: draft)
+        guard unsafe link(draft, path) == 0 else { throw failure(path) }
     }
 
     /// The first number for which `directory` holds no message; makes the directory if need be.

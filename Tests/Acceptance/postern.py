@@ -185,7 +185,12 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
         with open(f"{self.directory}/stderr", "a") as stderr:
             self.process = subprocess.Popen([BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr)
         if wait:
-            wait_for(lambda: port_open(self.plain) and "daemon started" in self.log(), what=f"the server's start ({self.read('stderr')})")
+            ended = lambda: self.process.poll() is not None
+            try:
+                wait_for(lambda: ended() or port_open(self.plain) and "daemon started" in self.log(), what="the server's start")
+                assert not ended(), f"the server ended with status {self.process.returncode}"
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.read('stderr')}{self.log()}") from None
         return self
 
     def stop(self):
