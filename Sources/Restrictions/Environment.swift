@@ -5,7 +5,7 @@ import Settings
 import Tables
 
 /// What the rules of one service share. Immutable.
-struct RestrictionEnvironment: Sendable {
+final class RestrictionEnvironment: Sendable {
     let codes: ReplyCodes
     let router: AddressRouter
     let names: any NameService
@@ -23,6 +23,38 @@ struct RestrictionEnvironment: Sendable {
     /// nil where `smtpd_reject_unlisted_*` are off.
     let unlistedSender: UnlistedCheck?
     let unlistedRecipient: UnlistedCheck?
+
+    init(
+        codes: ReplyCodes,
+        router: AddressRouter,
+        names: any NameService,
+        myNetworks: NetworkList,
+        delaysReject: Bool,
+        relayBeforeRecipient: Bool,
+        allowsUntrustedRouting: Bool,
+        saslIsEnabled: Bool,
+        accessMapsMatchSubdomains: Bool,
+        nullSenderKey: String,
+        tempfail: TempfailActions,
+        nestedRules: RuleContext,
+        unlistedSender: UnlistedCheck?,
+        unlistedRecipient: UnlistedCheck?
+    ) {
+        self.codes = codes
+        self.router = router
+        self.names = names
+        self.myNetworks = myNetworks
+        self.delaysReject = delaysReject
+        self.relayBeforeRecipient = relayBeforeRecipient
+        self.allowsUntrustedRouting = allowsUntrustedRouting
+        self.saslIsEnabled = saslIsEnabled
+        self.accessMapsMatchSubdomains = accessMapsMatchSubdomains
+        self.nullSenderKey = nullSenderKey
+        self.tempfail = tempfail
+        self.nestedRules = nestedRules
+        self.unlistedSender = unlistedSender
+        self.unlistedRecipient = unlistedRecipient
+    }
 }
 
 /// What to do when DNS gives no answer (`unknown_*_tempfail_action`).

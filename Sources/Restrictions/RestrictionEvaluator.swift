@@ -7,7 +7,7 @@ package import Tables
 /// The eight restriction lists of one service, ready to decide.
 ///
 /// Built at start; immutable, may be used on any loop.
-package struct RestrictionEvaluator: Sendable {
+package final class RestrictionEvaluator: Sendable {
     private let environment: RestrictionEnvironment
     private let lists: [ListKind: RestrictionList]
     private let classes: [String: RestrictionList]

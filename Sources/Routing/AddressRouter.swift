@@ -5,7 +5,7 @@ package import Tables
 /// What trivial-rewrite(8) does: completes addresses and says where they lead.
 ///
 /// Immutable; may be used on any loop.
-package struct AddressRouter: Sendable {
+package final class AddressRouter: Sendable {
     let rewriter: AddressRewriter
     let domains: LocalDomains
     let transports: Transports

@@ -10,6 +10,7 @@ extension Session {
     }
 
     /// One command from line to reply. The checks stand in the order in which smtpd(8) makes them.
+    @inline(never)
     func perform(_ line: InputLine) async {
         if let refusal = await refusal(of: line) { return await finish(CommandStatistics.unknown, "UNKNOWN", refusal, isCounted: false) }
         let command = CommandLine(line.bytes)
@@ -41,6 +42,7 @@ extension Session {
     }
 
     /// Sends the reply and does the counting.
+    @inline(never)
     private func finish(_ index: Int, _ state: String, _ outcome: Outcome, isJunk: Bool = false, isCounted: Bool = true) async {
         if let reply = outcome.reply { await send(reply) }
         if isCounted { statistics.count(index, succeeded: outcome.succeeded) }
@@ -52,6 +54,7 @@ extension Session {
     }
 
     /// What is wrong with a line before it is a command.
+    @inline(never)
     private func refusal(of line: InputLine) async -> Outcome? {
         if line.isTooLong { return .reply(Reply(500, .init(5, 5, 2), "\(policy.host) Error: command too long")) }
         if line.hasBareLineFeed, !allowsBareNewline {
@@ -67,6 +70,7 @@ extension Session {
         return nil
     }
 
+    @inline(never)
     private func performUnknown(_ command: CommandLine) async {
         lastState = "UNKNOWN"
         let word = command.text(0)

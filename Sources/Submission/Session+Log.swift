@@ -34,7 +34,10 @@ extension Session {
     }
 
     /// Runs the lists of `stage`, logs what they ask for, and gives back the rejection, if any, after its log line.
+    @inline(never)
     func rejection(at stage: RestrictionStage, state: String, recipient: Address? = nil) async -> Decision {
+        // Decided at RCPT then; asking the lists would only cost the session the frames of doing so.
+        if policy.delayReject, [.connect, .helo, .mail].contains(stage) { return Decision() }
         facts.pendingDeferral = pendingDeferral ?? transaction?.pendingDeferral
         facts.recipient = recipient
         let decision = await service.rules.evaluate(stage, facts)

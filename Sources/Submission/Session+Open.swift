@@ -8,6 +8,7 @@ import Tables
 
 extension Session {
     /// Everything before the first command: who is it, TLS in wrapper mode, limits, the client restrictions, the greeting.
+    @inline(never)
     func open() async {
         while !feeder.isActive, !feeder.hasEnded { await feeder.wait(until: .distantFuture) }
         if service.registry.isOverLimit { return await refuseForWantOfRoom() }

@@ -75,6 +75,9 @@ final class Session {
     }
 
     /// The whole life of the connection.
+    ///
+    /// What it calls is kept out of line: the frame of this function lives as long as the client stays, and an idle connection should not
+    /// pay for the locals of everything that was ever done for it.
     func run() async {
         await open()
         while !isClosing, let line = await nextCommand() {
@@ -83,13 +86,14 @@ final class Session {
         await close()
     }
 
+    @inline(never)
     private func close() async {
         endTransaction()
         await flush()
         if tls == nil, !isLost, lastState != "QUIT" { await linger() }
         feeder.closeWhenFlushed(within: .seconds(10))
         let notes = sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : ""
-        log.info("disconnect from \(clientText)\(statistics.summary)\(notes)")
+        logDisconnect()
         if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: clientAddress) }
         service.registry.remove(number)
     }
@@ -102,6 +106,12 @@ final class Session {
             feeder.input = ByteBuffer()
             await feeder.wait(until: deadline)
         }
+    }
+
+    @inline(never)
+    private func logDisconnect() {
+        let notes = sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : ""
+        log.info("disconnect from \(clientText)\(statistics.summary)\(notes)")
     }
 
     /// Forgets the current message, if any.

@@ -5,7 +5,9 @@ package import Settings
 package import Tables
 
 /// Every parameter a session reads, parsed once when the service is set up. Names are those of main.cf without the `smtpd_` prefix.
-package struct SessionPolicy: Sendable {
+///
+/// A class only so that sessions hold a pointer: as a value it would be copied into every async frame that reads one field of it.
+package final class SessionPolicy: Sendable {
     package let serviceName: String
     let syslogTag: String
     let host: String

@@ -46,8 +46,13 @@ struct WordList: Sendable {
         if words.isEmpty, tables.isEmpty { return false }
         let folded = word.lowercased()
         if words.contains(folded) { return true }
+        return tables.isEmpty ? false : await isInTables(folded)
+    }
+
+    @inline(never)
+    private func isInTables(_ word: String) async -> Bool {
         for table in tables {
-            if case .found = await table.lookup(folded) { return true }
+            if case .found = await table.lookup(word) { return true }
         }
         return false
     }

@@ -19,12 +19,15 @@ extension Session {
             return .reply(reply)
         }
         pendingDeferral = pendingDeferral ?? decision.pendingDeferral
-        return .reply(extended ? Reply(250, nil, lines: await capabilities()) : Reply(250, nil, policy.host))
+        guard extended else { return .reply(Reply(250, nil, policy.host)) }
+        let offersAuth = await isAuthOffered
+        return .reply(Reply(250, nil, lines: capabilities(offersAuth: offersAuth)))
     }
 
     /// The EHLO lines, in Postfix's order. A keyword is offered only when session, queue and relay all honour it; DSN, SMTPUTF8, CHUNKING,
     /// ETRN and the X commands will follow.
-    private func capabilities() async -> [String] {
+    @inline(never)
+    private func capabilities(offersAuth: Bool) -> [String] {
         var lines = [policy.host]
         func offer(_ keyword: String, _ text: String) {
             if !policy.discardedKeywords.contains(keyword) { lines.append(text) }
@@ -33,7 +36,7 @@ extension Session {
         offer("size", policy.limits.messageSize > 0 ? "SIZE \(policy.limits.messageSize)" : "SIZE")
         if !policy.disableVRFY { offer("vrfy", "VRFY") }
         if policy.tls.level != .none, tls == nil { offer("starttls", "STARTTLS") }
-        if await isAuthOffered {
+        if offersAuth {
             let mechanisms = service.authenticator?.mechanisms(tlsActive: tls != nil) ?? []
             if !mechanisms.isEmpty {
                 offer("auth", "AUTH \(mechanisms.joined(separator: " "))")

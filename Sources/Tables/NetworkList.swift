@@ -44,6 +44,25 @@ package struct NetworkList: Sendable {
     /// Matches the address and, unless empty, the verified host name.
     package func contains(_ address: IPAddress, name: String = "") async -> ListMatch {
         let host = DomainName.folded(name)
+        // Most lists hold no table: the frames that asking one takes are not spent on them.
+        return if let answer = answerWithoutTables(address, host) { answer } else { await answerWithTables(address, host) }
+    }
+
+    /// nil when the answer depends on a table.
+    private func answerWithoutTables(_ address: IPAddress, _ host: String) -> ListMatch? {
+        for entry in entries {
+            switch entry.matcher {
+            case .network(let network): if network.contains(address) { return entry.isExclusion ? .no : .yes }
+            case .name(let pattern):
+                if !host.isEmpty, DomainName.matches(host, pattern: pattern, subdomains: matchesSubdomains) { return entry.isExclusion ? .no : .yes }
+            case .table: return nil
+            }
+        }
+        return .no
+    }
+
+    @inline(never)
+    private func answerWithTables(_ address: IPAddress, _ host: String) async -> ListMatch {
         for entry in entries {
             var isMatch = false
             switch entry.matcher {

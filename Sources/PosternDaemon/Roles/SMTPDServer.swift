@@ -89,6 +89,8 @@ final class SMTPDServer {
             .serverChannelOption(.maxMessagesPerRead, value: 16)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // The channel keeps a buffer of the size it expects: commands are short, and content makes it grow at once.
+            .childChannelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 512, maximum: 65_536))
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let context = contexts.first(where: { $0.loop === channel.eventLoop }) else {
