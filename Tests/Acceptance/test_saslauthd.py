@@ -14,7 +14,7 @@ import threading
 import unittest
 
 from counterparts import Saslauthd, private_directory
-from postern import PASSWORD, Case, Server, needs, needs_root, wait_for
+from postern import PASSWORD, Case, Server, needs, needs_root, port_open, wait_for
 
 CONFIGURATION = "pwcheck_method: saslauthd\nsaslauthd_path: %s\nmech_list: PLAIN LOGIN\n"
 
@@ -178,6 +178,19 @@ class MissingSasldb(Logins):
         # The account appears: no restart needed.
         server.add_user("alice")
         wait_for(lambda: self.login(server)[0] == 235, 30, "a login with the new sasldb")
+
+
+class AtStart(Logins):
+    def test_the_first_client_already_sees_auth(self):
+        """Connections wait until the workers have said what they offer, at a start and when the smtpd role is replaced."""
+        server = self.server(sink=self.sink(), tls=True, sasl=Server.SASLDB, users=["alice"], start=False).start(wait=False)
+        wait_for(lambda: port_open(server.submission), what="the port")
+        self.assertEqual(self.login(server)[0], 235)
+        for _ in range(3):
+            before = server.roles()["smtpd"]
+            os.kill(before, signal.SIGKILL)
+            self.assertEqual(self.login(server)[0], 235)
+            wait_for(lambda: server.roles().get("smtpd") not in (None, before), what="another smtpd role")
 
 
 if __name__ == "__main__":
