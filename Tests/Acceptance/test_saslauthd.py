@@ -14,7 +14,7 @@ import threading
 import unittest
 
 from counterparts import Saslauthd, private_directory
-from postern import PASSWORD, Case, Server, needs, needs_root, wait_for
+from postern import PASSWORD, Case, Server, needs, needs_root, port_open, wait_for
 
 CONFIGURATION = "pwcheck_method: saslauthd\nsaslauthd_path: %s\nmech_list: PLAIN LOGIN\n"
 
@@ -27,6 +27,7 @@ class Logins(Case):
             s.ehlo()
             s.starttls(context=context)
             s.ehlo()
+            self.assertIn("auth", s.esmtp_features)
             if mechanism == "PLAIN":
                 code, text = s.docmd("AUTH PLAIN", base64.b64encode(f"\0{user}\0{password}".encode()).decode())
             else:
@@ -178,6 +179,26 @@ class MissingSasldb(Logins):
         # The account appears: no restart needed.
         server.add_user("alice")
         wait_for(lambda: self.login(server)[0] == 235, 30, "a login with the new sasldb")
+
+
+class AtStart(Logins):
+    def test_the_first_client_already_sees_auth(self):
+        """Connections wait until the workers have said what they offer, at a start and when the smtpd role is replaced."""
+        server = self.server(sink=self.sink(), tls=True, sasl=Server.SASLDB, users=["alice"], start=False).start(wait=False)
+        wait_for(lambda: port_open(server.submission), what="the port")
+        self.assertEqual(self.login(server)[0], 235)
+        roles = server.roles()
+        workers = [pid for role, pid in roles.items() if role.startswith("auth")]
+        self.assertTrue(workers, roles)
+        # Workers that take their time: the new smtpd role must wait for them.
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        os.kill(roles["smtpd"], signal.SIGKILL)
+        wait_for(lambda: server.roles().get("smtpd") not in (None, roles["smtpd"]), what="another smtpd role")
+        resume = threading.Timer(1, lambda: [os.kill(pid, signal.SIGCONT) for pid in workers])
+        resume.start()
+        self.addCleanup(resume.join)
+        self.assertEqual(self.login(server)[0], 235)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,9 @@ final class SMTPDRole {
         return configured > 0 ? min(configured, possible) : possible
     }
 
+    /// Seconds after which a service is served without AUTH, for its other clients' sake.
+    private static let patience = 5.0
+
     func run(_ control: ControlChannel) throws {
         let chroot = environment.configuration.smtpdServices.contains(where: \.chroot)
         try environment.smtpdOwner().become(chroot: chroot ? environment.main.text("queue_directory") : nil)
@@ -59,9 +62,22 @@ final class SMTPDRole {
             isChrooted: chroot
         )
         control.send(.ready)
-        loop: while case .message(let message, let descriptor) = control.receive() {
+        // Services whose back end has not yet said which mechanisms it offers. Their clients wait in the kernel's queue: an EHLO reply
+        // without AUTH would make a mail program give up, or ask its user.
+        var waiting: [(service: String, descriptor: CInt)] = []
+        let deadline = monotonicSeconds() + Self.patience
+        loop: while true {
+            while !waiting.isEmpty, waitReadable([control.descriptor], atMost: 0.01).isEmpty {
+                let isLate = monotonicSeconds() >= deadline
+                waiting.removeAll { service, descriptor in
+                    guard isLate || server.isReady(service) else { return false }
+                    server.listen(service, descriptor)
+                    return true
+                }
+            }
+            guard case .message(let message, let descriptor) = control.receive() else { break }
             switch (message, descriptor) {
-            case (.listen(let service, _), let descriptor?): server.listen(service, descriptor)
+            case (.listen(let service, _), let descriptor?): waiting.append((service, descriptor))
             case (.handOff(let loop), let descriptor?): server.attachQueue(loop, descriptor)
             case (.authentication(let profile), let descriptor?): server.addWorker(profile, descriptor)
             case (.reopenLog, _): environment.log.reopen()
@@ -69,6 +85,7 @@ final class SMTPDRole {
             default: if let descriptor { close(descriptor) }
             }
         }
+        for (_, descriptor) in waiting { close(descriptor) }
         server.shutDown()
     }
 }

@@ -19,6 +19,8 @@ final class SMTPDServer {
     private let loops: [LoopContext]
     private var services: [String: SubmissionService] = [:]
     private var pools: [AuthPool] = []
+    /// By the name of the service that authenticates there.
+    private var poolOfService: [String: AuthPool] = [:]
     private var listeners: [any Channel] = []
     private let registry: SessionRegistry
     private let log: MailLog
@@ -58,6 +60,7 @@ final class SMTPDServer {
                 case .dovecot(let path): dovecot.first { $0.0 == path }?.1
                 case nil: nil
                 }
+            poolOfService[service.name] = pool
             services[service.name] = try SubmissionService(
                 settings: settings,
                 tables: tables,
@@ -74,6 +77,9 @@ final class SMTPDServer {
             )
         }
     }
+
+    /// Whether EHLO would announce what the service's back end offers: false until the first worker, or Dovecot, has said what that is.
+    func isReady(_ name: String) -> Bool { poolOfService[name].map { !$0.mechanisms.isEmpty } ?? true }
 
     /// Accepts on `descriptor` from one loop and deals the connections out to all of them in turn.
     ///
