@@ -30,7 +30,11 @@ extension Session {
         log.info("connect from \(clientText)")
         log.warning("smtpd_connection_limit reached: turning \(clientText) away")
         // In wrapper mode a plain reply would be noise to the client.
-        if policy.tls.isWrapped { isClosing = true } else { await send(Reply(421, .init(4, 3, 2), "\(policy.host) Error: too many connections")) }
+        if policy.tls.isWrapped {
+            isClosing = true
+        } else {
+            await send(Reply(421, .init(4, 3, 2), "\(policy.host) Error: too many connections"))
+        }
     }
 
     private func identifyClient() async {

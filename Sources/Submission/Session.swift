@@ -92,7 +92,6 @@ final class Session {
         await flush()
         if tls == nil, !isLost, lastState != "QUIT" { await linger() }
         feeder.closeWhenFlushed(within: .seconds(10))
-        let notes = sawBareLineFeed && policy.bareNewline.mode == .note ? " notes=bare_lf" : ""
         logDisconnect()
         if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: clientAddress) }
         service.registry.remove(number)

@@ -54,7 +54,9 @@ package struct NetworkList: Sendable {
             switch entry.matcher {
             case .network(let network): if network.contains(address) { return entry.isExclusion ? .no : .yes }
             case .name(let pattern):
-                if !host.isEmpty, DomainName.matches(host, pattern: pattern, subdomains: matchesSubdomains) { return entry.isExclusion ? .no : .yes }
+                if !host.isEmpty, DomainName.matches(host, pattern: pattern, subdomains: matchesSubdomains) {
+                    return entry.isExclusion ? .no : .yes
+                }
             case .table: return nil
             }
         }
