@@ -141,9 +141,16 @@ class DiskFull(Case):
     def wait_for_service(self):
         wait_for(lambda: self.client.send()[0] == 250, 30, "mail is accepted again")
 
-    def wait_for_refusal(self):
-        reply = wait_for(lambda: (r := self.client.send())[0] != 250 and r, 30, "a refusal")
-        self.assertRefusedForSpace(reply)
+    def wait_for_refusal(self, server):
+        """Until mail is refused before its content has been sent, which is when all parts of the server know."""
+
+        def is_refused():
+            reply = self.client.send()
+            if reply[0] != 250:
+                self.assertRefusedForSpace(reply)
+            return "reject: MAIL from unknown[127.0.0.1]: 452 4.3.1 Insufficient system storage" in server.log()
+
+        wait_for(is_refused, 30, "a refusal at MAIL")
 
     def deliver(self, server):
         self.downstream.start()
@@ -168,8 +175,7 @@ class DiskFull(Case):
                 for size in (300, 20_000, 200_000):
                     self.assertEqual(self.client.send(size)[0], 250)
                 self.volume.fill()
-                self.wait_for_refusal()
-                self.assertIn("Insufficient system storage", server.wait_log("452 4.3.1"))
+                self.wait_for_refusal(server)
                 # What is there goes out, although nothing is left but the reserve.
                 self.deliver(server)
                 self.assertEqual(len(self.downstream.messages()), len(self.client.acknowledged))
@@ -235,7 +241,7 @@ class DiskFull(Case):
         for size in (300, 20_000, 200_000):
             self.assertEqual(self.client.send(size)[0], 250)
         self.volume.fill()
-        self.wait_for_refusal()
+        self.wait_for_refusal(server)
         server.kill_all()
         server.start()
         self.assertEqual({m["queue_id"] for m in server.queue_list()}, set(self.client.acknowledged))
