@@ -12,9 +12,18 @@ extension SpoolEngine {
         guard monotonic >= nextSpaceCheck else { return }
         nextSpaceCheck = monotonic + 1
         guard let free = try? fileSystem.freeSpace(paths.directory) else { return }
-        if isDelivering, options.reserveSize > 0, !hasReserve, free / 2 >= UInt64(options.reserveSize) { makeReserve() }
+        if isDelivering, options.reserveSize > 0, !hasReserve {
+            // The last process may have left one: making another would need twice the space.
+            hasReserve = findsReserve()
+            if !hasReserve, free / 2 >= UInt64(options.reserveSize) { makeReserve() }
+        }
         let needsReserve = isDelivering && options.reserveSize > 0
         storageIsShort = free < options.queueMinFree || needsReserve && !hasReserve
+    }
+
+    private func findsReserve() -> Bool {
+        guard let file = try? fileSystem.open(paths.reserve), let size = try? file.size() else { return false }
+        return size >= options.reserveSize
     }
 
     private mutating func makeReserve() {

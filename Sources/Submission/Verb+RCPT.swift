@@ -72,7 +72,9 @@ extension Session {
     /// What the client hears when the queue cannot take mail; the log gets the reason.
     func failureReply(_ failure: HandOffFailure) -> Reply {
         switch failure {
-        case .insufficientStorage: return Reply(452, .init(4, 3, 1), "Insufficient system storage")
+        case .insufficientStorage:
+            log.warning("\(queueName): queue file write error: insufficient system storage")
+            return Reply(452, .init(4, 3, 1), "Insufficient system storage")
         case .writeError(let reason), .unavailable(let reason):
             log.warning("\(queueName): queue file write error: \(reason)")
             return Reply(451, .init(4, 3, 0), "Error: queue file write error")

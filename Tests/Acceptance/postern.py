@@ -182,12 +182,14 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
             os.chmod(f"{self.directory}/sasl/sasldb2", 0o640)
 
     def start(self, wait=True):
+        # The log goes on over restarts.
+        starts = self.log().count("daemon started")
         with open(f"{self.directory}/stderr", "a") as stderr:
             self.process = subprocess.Popen([BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr)
         if wait:
             ended = lambda: self.process.poll() is not None
             try:
-                wait_for(lambda: ended() or port_open(self.plain) and "daemon started" in self.log(), what="the server's start")
+                wait_for(lambda: ended() or self.log().count("daemon started") > starts and port_open(self.plain), what="the server's start")
                 assert not ended(), f"the server ended with status {self.process.returncode}"
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{self.read('stderr')}{self.log()}") from None
