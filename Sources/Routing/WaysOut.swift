@@ -18,7 +18,8 @@ extension AddressRouter {
             check("local", "local_transport", transports.local, remedy: "set it to a transport of master.cf")
         } else {
             let delivery = transports.mailbox
-            if !delivery.hasWayOut {
+            // With an empty mydestination only user@[own address] is local, which is refused when it comes; that is nothing to warn of.
+            if !delivery.hasWayOut, !settings.text("mydestination").isEmpty {
                 let remedy = "set mailbox_transport or local_transport, for example to lmtp:unix:private/dovecot-lmtp or smtp:[host]"
                 check("local", "local_transport", transports.local, remedy: remedy)
             }

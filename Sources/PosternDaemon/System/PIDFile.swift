@@ -29,8 +29,9 @@ struct PIDFile {
             throw .running(pid ?? 0)
         }
         let text = Array("\(getpid())\n".utf8)
-        _ = ftruncate(descriptor, 0)
+        // Written over the old number, then cut: on a full disk there is room for as much as was there.
         _ = unsafe text.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0) }
+        _ = ftruncate(descriptor, off_t(text.count))
     }
 
     /// The process that serves the queue directory; nil if none does.
