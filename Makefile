@@ -47,7 +47,7 @@ certs: build ## make a self-signed EC P-256 certificate for localhost in Certs/
 .PHONY: test
 test: deps-test ## build everything, run the unit tests, then the acceptance tests against real counterparts
 	$(SWIFT) build --build-tests
-	$(SWIFT) test --skip-build
+	$(SWIFT) test --skip-build --no-parallel
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 -m unittest discover -v -s Tests/Acceptance -p 'test_*.py'
 
 .PHONY: lint

@@ -4,25 +4,12 @@ package import SMTPCore
 /// The trace field this server puts on top of each message (RFC 5321 section 4.4), in Postfix's layout.
 package struct ReceivedHeader: Sendable, Hashable {
     /// `TLSv1.3 with cipher ... (256/256 bits)` and the line after it, `key-exchange ...`, which may be empty.
-    package struct TLSComment: Sendable, Hashable {
-        package var summary: String
-        package var details: String
-        /// `No client certificate requested`, `Client CN "cn", Issuer "issuer" (verified OK)`, ...
-        package var clientCertificate: String
-
-        package init(summary: String, details: String, clientCertificate: String) {
-            self.summary = summary
-            self.details = details
-            self.clientCertificate = clientCertificate
-        }
-    }
-
     /// As the client said; its name when it said nothing.
     package var heloName: String
     package var clientName: String
     package var clientAddress: IPAddress
-    /// Only with `smtpd_tls_received_header`.
-    package var tls: TLSComment?
+    /// Comments about TLS and the client's certificate, one for each line; only with `smtpd_tls_received_header`.
+    package var tlsLines: [String] = []
     /// Only with `smtpd_sasl_authenticated_header`.
     package var authenticatedSender: String?
     package var host: String
@@ -76,11 +63,7 @@ package struct ReceivedHeader: Sendable, Hashable {
 
     private func writeClient(into out: inout ByteBuffer) {
         out.writeString("from \(heloName) (\(clientName) [\(clientAddress.rfc5321)])")
-        if let tls {
-            out.writeString("\r\n\t(using \(tls.summary)")
-            if !tls.details.isEmpty { out.writeString("\r\n\t \(tls.details)") }
-            out.writeString(")\r\n\t(\(tls.clientCertificate))")
-        }
+        for line in tlsLines { out.writeString("\r\n\t\(line)") }
         if let authenticatedSender { out.writeString("\r\n\t(Authenticated sender: \(Self.commentText(authenticatedSender)))") }
     }
 

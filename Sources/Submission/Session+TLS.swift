@@ -34,7 +34,7 @@ extension Session {
         if policy.tls.logLevel > 0 {
             let kind = !agreed.peerCertificatePresent ? "Anonymous" : agreed.peerCertificateTrusted ? "Trusted" : "Untrusted"
             let target = agreed.serverNameIndication.isEmpty ? "" : " to \(agreed.serverNameIndication)"
-            log.info("\(kind) TLS connection established from \(clientText)\(target): \(agreed.logText)")
+            log.info("\(kind) TLS connection established from \(clientText)\(target): \(agreed.summary)")
         }
         if let count = overRate(.tlsSession, policy.limits.newTLSSessionRate) {
             log.warning("New TLS session rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
@@ -64,31 +64,5 @@ extension Session {
         }
         lastState = state
         connectionLost()
-    }
-}
-
-extension TLSFacts {
-    /// Everything that is known, on one line, as Postfix logs it.
-    var logText: String { details.isEmpty ? summary : "\(summary) \(details)" }
-
-    /// `key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256`; empty when the library does not tell.
-    var details: String {
-        var parts: [String] = []
-        if !keyExchange.isEmpty { parts.append("key-exchange \(keyExchange)") }
-        if !serverSignature.isEmpty { parts.append("server-signature \(serverSignature)") }
-        if !serverDigest.isEmpty { parts.append("server-digest \(serverDigest)") }
-        return parts.joined(separator: " ")
-    }
-}
-
-extension Session {
-    /// The Received header's line about the client's certificate.
-    func certificateText(_ agreed: TLSFacts) -> String {
-        if agreed.peerCertificatePresent {
-            let verification = agreed.peerCertificateTrusted ? "verified OK" : "not verified"
-            let subject = Self.printable(agreed.peerCommonName.utf8)
-            return "Client CN \"\(subject)\", Issuer \"\(Self.printable(agreed.peerIssuerName.utf8))\" (\(verification))"
-        }
-        return policy.tls.asksClientCertificate ? "Client did not present a certificate" : "No client certificate requested"
     }
 }

@@ -176,7 +176,7 @@ extension Session {
             date: now
         )
         if policy.tls.inReceivedHeader, let tls {
-            header.tls = ReceivedHeader.TLSComment(summary: tls.summary, details: tls.details, clientCertificate: certificateText(tls))
+            header.tlsLines = tls.receivedHeaderLines(askedForCertificate: policy.tls.asksClientCertificate)
         }
         if policy.sasl.inReceivedHeader { header.authenticatedSender = facts.saslUsername }
         if transaction.recipients.count == 1 { header.recipient = transaction.firstRecipient?.description }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import NIOCore
 import NIOPosix
+import PosternDaemon
 import Resolver
 import Restrictions
 import Routing
@@ -54,7 +55,7 @@ struct ExplainCommand: AsyncParsableCommand {
         let names = StubResolver(try ResolverConfiguration.read(warnings: &warnings), group: group)
         do {
             let tables = TableRegistry()
-            let router = try AddressRouter(settings: settings, tables: tables, ownAddresses: configuration.addressesOfInterfaces)
+            let router = try AddressRouter(settings: settings, tables: tables, ownAddresses: configuration.ownAddresses)
             let evaluator = try RestrictionEvaluator(settings: settings, tables: tables, router: router, names: names)
             let report = await ExplainReport(
                 service: "\(chosen.name) (\(chosen.entry.location))",
@@ -119,19 +120,5 @@ struct ExplainCommand: AsyncParsableCommand {
         var local = at.map { bare[..<$0] } ?? bare
         if local.utf8.count > 1, local.first == "\"", local.last == "\"" { local = local.dropFirst().dropLast() }
         return Address(localPart: String(local), domain: at.map { String(bare[bare.index(after: $0)...]) })
-    }
-}
-
-extension Configuration {
-    /// The addresses that `inet_interfaces` stands for, as far as they are written as addresses.
-    fileprivate var addressesOfInterfaces: [IPAddress] {
-        let all = facts.interfaces.map(\.address)
-        return main.list("inet_interfaces").flatMap { word -> [IPAddress] in
-            switch word.lowercased() {
-            case "all": all
-            case "loopback-only": all.filter(\.isLoopback)
-            default: IPAddress(word.first == "[" ? word.dropFirst().dropLast() : word[...]).map { [$0] } ?? []
-            }
-        }
     }
 }

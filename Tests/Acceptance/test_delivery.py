@@ -11,7 +11,7 @@ from postern import PASSWORD, Case, Server, needs
 class Delivery(Case):
     def setUp(self):
         self.downstream = self.sink()
-        self.postern = self.server(sink=self.downstream, tls=True, sasl=Server.SASLDB, users=["alice"])
+        self.postern = self.server("smtpd_tls_loglevel = 1\nsmtpd_tls_received_header = yes\n", sink=self.downstream, tls=True, sasl=Server.SASLDB, users=["alice"])
 
     def one(self):
         (message,) = self.downstream.wait(1)
@@ -39,7 +39,13 @@ class Delivery(Case):
             s.login("alice", PASSWORD)
             s.sendmail("alice@example.com", "b@example.net", "Subject: over STARTTLS\r\n\r\nx\r\n")
         self.assertIn(b"with ESMTPSA id", self.one())
-        self.postern.wait_log("sasl_method=")
+        log = self.postern.wait_log("sasl_method=")
+        (line,) = [line for line in log.splitlines() if "TLS connection established" in line]
+        self.assertRegex(line, r"established from unknown\[127\.0\.0\.1\]( to localhost)?: TLSv1\.3 with cipher TLS_AES_256_GCM_SHA384 "
+                         r"\(256/256 bits\) key-exchange X25519 server-signature ECDSA \(prime256v1\) server-digest SHA256$")
+        self.assertRegex(self.one(), rb"\r\n\t\(using TLSv1\.3 with cipher TLS_AES_256_GCM_SHA384 \(256/256 bits\)\r\n"
+                         rb"\t key-exchange X25519 server-signature ECDSA \(prime256v1\) server-digest SHA256\)\r\n"
+                         rb"\t\(No client certificate requested\)\r\n\tby mx\.example\.com \(Postfix\)")
 
     def test_smtplib_wrapper_mode(self):
         context = ssl.create_default_context(cafile=f"{self.postern.directory}/cert.pem")

@@ -135,11 +135,11 @@ import Testing
 
     @Test func tlsAndLogin() {
         var header = Self.header()
-        header.tls = .init(
-            summary: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
-            details: "key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256",
-            clientCertificate: "No client certificate requested"
-        )
+        header.tlsLines = [
+            "(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)",
+            " key-exchange X25519 server-signature RSA-PSS (2048 bits) server-digest SHA256)",
+            "(No client certificate requested)",
+        ]
         header.authenticatedSender = "al(ice"
         #expect(
             Self.text(header).contains(

@@ -95,7 +95,8 @@ import Testing
         try await serving({ [Response($0, code: 2).bytes] }) { failing in
             try await serving(Self.plain) { good in
                 #expect(await resolver([failing.port, good.port]).addresses(of: "mail.example") == .found([ip]))
-                #expect(failing.queries.count == 2)
+                // A and AAAA; one that starts later finds the working server preferred already.
+                #expect((1...2).contains(failing.queries.count))
             }
             let answer = await resolver([failing.port]).addresses(of: "mail.example")
             #expect(answer == .temporaryFailure("SERVFAIL from [127.0.0.1]:\(failing.port)"))
@@ -118,7 +119,8 @@ import Testing
                 Issue.record("no failure")
                 return
             }
-            #expect(reason.contains("mail.example A in the time allowed"))
+            // Whichever bound is noticed first when the machine is busy.
+            #expect(reason.contains("mail.example A in the time allowed") || reason == "no answer from [127.0.0.1]:\(silent.port)")
         }
     }
 

@@ -1,5 +1,5 @@
-import SMTPCore
-import Settings
+package import SMTPCore
+package import Settings
 
 extension MasterService {
     /// Where an smtpd service listens; empty for other services.
@@ -10,7 +10,7 @@ extension MasterService {
 
 extension Configuration {
     /// The addresses this host receives mail at (`inet_interfaces`): `user@[ip]` is local for them, and a next hop among them is a loop.
-    var ownAddresses: [IPAddress] {
+    package var ownAddresses: [IPAddress] {
         let all = facts.interfaces.map(\.address)
         var own: [IPAddress] = []
         for word in main.list("inet_interfaces") {
