@@ -6,7 +6,7 @@ package import Tables
 
 /// Every parameter a session reads, parsed once when the service is set up. Names are those of main.cf without the `smtpd_` prefix.
 ///
-/// A class only so that sessions hold a pointer: as a value it would be copied into every async frame that reads one field of it.
+/// A class only so that sessions hold a pointer instead of copies of a large value (Docs/performance.md).
 package final class SessionPolicy: Sendable {
     package let serviceName: String
     let syslogTag: String
