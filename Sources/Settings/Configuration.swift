@@ -26,14 +26,26 @@ package struct Configuration: Sendable {
     /// Reads and checks `main.cf` and `master.cf` in a directory. All problems are found in one run; the configuration is nil when one of
     /// them is an error.
     package static func load(directory: String, environment: LoadEnvironment) -> (Configuration?, [Diagnostic]) {
+        let (configuration, diagnostics) = examine(directory: directory, environment: environment)
+        return (diagnostics.contains { $0.severity == .error } ? nil : configuration, diagnostics)
+    }
+
+    /// The same for `postern check`, which goes on to look at tables, keys and ports: a line with an error is reported and left out of the
+    /// configuration. Nobody may serve such a configuration. It is nil only when main.cf or master.cf cannot be read.
+    package static func examine(directory: String, environment: LoadEnvironment) -> (Configuration?, [Diagnostic]) {
         var loader = ConfigurationLoader(directory: directory, environment: environment)
         let configuration = loader.load()
-        return (loader.failed ? nil : configuration, loader.diagnostics)
+        return (configuration, loader.diagnostics)
     }
 
     /// The same on this machine. Blocks while host names in inet_interfaces and master.cf are resolved.
     package static func load(directory: String) -> (Configuration?, [Diagnostic]) {
         load(directory: directory, environment: SystemEnvironment.current())
+    }
+
+    /// `examine` on this machine; blocks as `load` does.
+    package static func examine(directory: String) -> (Configuration?, [Diagnostic]) {
+        examine(directory: directory, environment: SystemEnvironment.current())
     }
 
     /// The directory to use when the command line names none: the first that has a main.cf of /etc/postern and /etc/postfix.

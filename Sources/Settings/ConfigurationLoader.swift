@@ -11,8 +11,6 @@ struct ConfigurationLoader {
         self.environment = environment
     }
 
-    var failed: Bool { diagnostics.contains { $0.severity == .error } }
-
     /// One finding is said once, however many services share its cause.
     mutating func report(_ found: [Diagnostic]) {
         for diagnostic in found where seen.insert(diagnostic).inserted { diagnostics.append(diagnostic) }

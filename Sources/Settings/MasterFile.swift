@@ -27,7 +27,8 @@ package struct MasterFile: Sendable {
         self.diagnostics = diagnostics
     }
 
-    /// Parses one logical line. All that is wrong with it is reported at once; an entry with a problem is nil.
+    /// Parses one logical line. All that is wrong with it is reported at once. A column that cannot be read counts as `-`; without a type
+    /// or a command there is no entry.
     package static func entry(_ line: String, at location: SourceLocation) -> (MasterEntry?, problems: [String]) {
         guard !line.utf8.contains(0) else { return (nil, ["the line contains a NUL byte"]) }
         let (words, wordProblems) = words(line)
@@ -55,8 +56,7 @@ package struct MasterFile: Sendable {
             arguments: words.dropFirst(8).map { MasterEntry.Argument(text: $0) },
             location: location
         )
-        let problems = columns.problems + wordProblems
-        return (problems.isEmpty ? entry : nil, problems)
+        return (type == nil ? nil : entry, columns.problems + wordProblems)
     }
 
     /// Splits at white space; a word that starts with `{` runs to its `}` and loses both.

@@ -32,8 +32,25 @@ package struct ParameterView: Sendable {
 
     package func expander() -> Expander { Expander(lookup: rawValue) }
 
-    /// Expands and checks all parameters of the table. A value with a problem is replaced by its default, so that one run finds them all.
+    /// Expands and checks all parameters of the table. A definition with a problem is left out, as if its line were not there: so the
+    /// settings are always valid, those included whose default refers to it, and one run finds all problems.
     func settings(serviceName: String, files: [String: [String]], problems: inout [Diagnostic]) -> ServiceSettings {
+        var view = self
+        while true {
+            var unusable: [String] = []
+            let settings = view.pass(serviceName: serviceName, files: files, unusable: &unusable, problems: &problems)
+            if unusable.isEmpty { return settings }
+            for name in unusable where view.overrides.removeValue(forKey: name) == nil { view.main[name] = nil }
+        }
+    }
+
+    /// One run over the table; `unusable` gets the names whose definition in force has a problem.
+    private func pass(
+        serviceName: String,
+        files: [String: [String]],
+        unusable: inout [String],
+        problems: inout [Diagnostic]
+    ) -> ServiceSettings {
         var values: [String: String] = [:]
         var changed: Set<String> = []
         values.reserveCapacity(ParameterTable.all.count)
@@ -50,16 +67,16 @@ package struct ParameterView: Sendable {
             }
             do throws(ExpansionError) {
                 let value = try expander.expanded(definition.value, of: row)
+                values[row.name] = value
                 if let problem = row.problem(with: value) {
                     problems.append(Diagnostic(.error, problem, at: definition.location))
-                    values[row.name] = standard
-                } else {
-                    values[row.name] = value
-                    if !row.means(value, theSameAs: standard) { changed.insert(row.name) }
+                    unusable.append(row.name)
+                } else if !row.means(value, theSameAs: standard) {
+                    changed.insert(row.name)
                 }
             } catch {
                 problems.append(Diagnostic(.error, "\(row.name): \(error.message)", at: definition.location))
-                values[row.name] = standard
+                unusable.append(row.name)
             }
         }
         return ServiceSettings(serviceName: serviceName, view: self, values: values, changed: changed, files: files)

@@ -66,17 +66,24 @@ imap inet n - n - - imapd
             self.assertSays(server, report, text, about, "master.cf")
 
     def test_every_impossible_wish_in_one_run(self):
-        server = self.server("""smtpd_sender_restrictions = check_sender_access pgsql:/etc/x, reject_spammers
+        server = self.server("""this line is no parameter
+smtpd_timeout = soon
+smtpd_sender_restrictions = check_sender_access pgsql:/etc/x, reject_spammers
 mail_owner = nosuchuser
 maillog_file = /nonexistent/maillog
 maillog_file_prefixes = /nonexistent
 smtpd_tls_security_level = may
 smtpd_tls_cert_file = /nonexistent/cert.pem
+smtpd_relay_restrictions = permit_mynetworks
+smtpd_recipient_restrictions = permit_mynetworks
 """, start=False, downstream="[127.0.0.1]:9")
         with socket.socket() as occupier:
             occupier.bind(("127.0.0.1", server.plain))
             occupier.listen()
             report = self.refused(server)
+        self.assertSays(server, report, 'missing "="', "this line is no")
+        self.assertSays(server, report, "must be a time", "smtpd_timeout")
+        self.assertIn("specify at least one working instance of: reject_unauth_destination", report)
         self.assertSays(server, report, "table type pgsql is not built in (build with the PostgreSQL trait)", "smtpd_sender_restrictions")
         self.assertSays(server, report, 'unknown smtpd restriction: "reject_spammers"', "smtpd_sender_restrictions")
         self.assertSays(server, report, "/nonexistent/cert.pem: No such file", "smtpd_tls_cert_file")

@@ -3,6 +3,30 @@ import Testing
 
 /// What `check` says, by file and line.
 @Suite struct DiagnosticTests {
+    @Test func aLineWithAnErrorIsLeftOutAndTheRestCanBeExamined() throws {
+        let main = """
+            smtpd_recipient_limit = many
+            reject_tempfail_action = some
+            relay_domains = example.org
+            queue_directory = ${
+            """
+        let files = ["/c/main.cf": main, "/c/master.cf": "2525 inet x - n - - smtpd -o smtpd_timeout=soon -o smtpd_banner=hello\n"]
+        #expect(Configuration.load(directory: "/c", environment: machine(files)).0 == nil)
+        let (examined, diagnostics) = Configuration.examine(directory: "/c", environment: machine(files))
+        let configuration = try #require(examined)
+        #expect(diagnostics.errors.count == 5)
+        #expect(configuration.main.integer("smtpd_recipient_limit") == 1000)
+        #expect(
+            configuration.main.text("unknown_address_tempfail_action") == "defer_if_permit",
+            "a default that refers to the line left out"
+        )
+        #expect(configuration.main.list("relay_domains") == ["example.org"])
+        #expect(configuration.main.text("queue_directory") == "/var/spool/postfix")
+        let service = try #require(configuration.smtpdServices.first)
+        #expect(service.settings.duration("smtpd_timeout") == .seconds(300))
+        #expect(service.settings.text("smtpd_banner") == "hello")
+    }
+
     @Test func allProblemsAreFoundInOneRun() {
         let main = """
             compatibility_level = 3.6

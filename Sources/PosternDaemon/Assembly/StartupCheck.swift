@@ -14,12 +14,13 @@ import Tables
 
 /// Everything that can be known to be wrong before a start: what `postern check` prints and `postern start` heeds.
 package struct StartupCheck {
-    /// nil when the files could not be read at all.
+    /// What was looked at; a line with an error is missing from it. Serve it only when the check passes. nil when main.cf or master.cf could
+    /// not be read at all.
     package let configuration: Configuration?
     package private(set) var diagnostics: [Diagnostic]
 
     package init(configurationDirectory: String) {
-        (configuration, diagnostics) = Configuration.load(directory: configurationDirectory)
+        (configuration, diagnostics) = Configuration.examine(directory: configurationDirectory)
         guard let configuration else { return }
         checkServices(configuration)
         checkRelay(configuration)

@@ -97,7 +97,7 @@ package enum MasterEditor {
 
     private static func parse(_ line: String) throws(EditError) -> MasterEntry {
         let (entry, problems) = MasterFile.entry(line, at: SourceLocation(file: "master.cf", line: 0))
-        guard let entry else { throw EditError(message: problems.joined(separator: "; ")) }
+        guard let entry, problems.isEmpty else { throw EditError(message: problems.joined(separator: "; ")) }
         return entry
     }
 
