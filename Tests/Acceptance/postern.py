@@ -110,6 +110,7 @@ discard   unix  -       -       n       -       -       discard
         self.plain, self.submission, self.submissions = free_port(), free_port(), free_port()
         self.sink = sink
         self.process = None
+        self.environment = {}
         relay = downstream or (f"[127.0.0.1]:{sink.port}" if sink else "")
         self.base = f"""
 compatibility_level = 3.6
@@ -185,7 +186,8 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
         # The log goes on over restarts.
         starts = self.log().count("daemon started")
         with open(f"{self.directory}/stderr", "a") as stderr:
-            self.process = subprocess.Popen([BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr)
+            self.process = subprocess.Popen(
+                [BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr, env={**os.environ, **self.environment})
         if wait:
             ended = lambda: self.process.poll() is not None
             try:

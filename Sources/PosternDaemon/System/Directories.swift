@@ -2,7 +2,8 @@ import Glibc
 
 /// Directories that must exist before the roles start, with the owner that uses them.
 enum Directories {
-    /// Creates `path` and its parents; a directory that exists keeps its mode. New ones belong to `owner`.
+    /// Creates `path` and its parents; a directory that exists keeps its mode. New ones belong to `owner`, and survive a power cut: what
+    /// will be flushed below them is worth nothing if their own names are lost.
     static func create(_ path: String, mode: mode_t, owner: Account) throws(SystemError) {
         var built = path.hasPrefix("/") ? "" : "."
         for component in path.split(separator: "/") {
@@ -10,10 +11,19 @@ enum Directories {
             let isLast = built == path || built == "./\(path)"
             if unsafe mkdir(built, isLast ? mode : 0o755) == 0 {
                 if Account.isRoot, isLast { try give(built, to: owner) }
+                try flushNames(around: built)
             } else if errno != EEXIST {
                 throw SystemError("creating \(built)")
             }
         }
+    }
+
+    private static func flushNames(around path: String) throws(SystemError) {
+        let parent = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        let descriptor = unsafe open(parent.isEmpty ? "/" : parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemError("opening \(parent)") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw SystemError("flushing \(parent)") }
     }
 
     /// `path` from the root: the roles do not share the caller's working directory.
