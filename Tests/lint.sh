@@ -28,6 +28,8 @@ foundation=$(grep -rnE '^ *(package |public |internal )?import Foundation' Sourc
 marks=$(grep -rnE 'TODO|FIXME|XXX|fatalError\(|try!|not built yet' Sources --include='*.swift')
 [ -z "$marks" ] || breach "marks of unfinished work:"$'\n'"$marks"
 
+unread=$(python3 Tests/unread.py) || breach "$unread"
+
 long=$(find Sources Tests -name '*.swift' ! -path '*/Table/*' -exec wc -l {} + | awk '$2 != "total" && $1 > 600 {print $2 ": " $1 " lines"}')
 [ -z "$long" ] || breach "files over 600 lines:"$'\n'"$long"
 

@@ -30,6 +30,7 @@ extension ClientSettings {
         usesIPv4 = families.contains("all") || families.contains("ipv4")
         usesIPv6 = families.contains("all") || families.contains("ipv6")
         addressPreference = AddressPreference(rawValue: reader.text("address_preference")) ?? .any
+        randomizesAddresses = reader.bool("randomize_addresses")
         usesDNS = settings.keywords(reader.name("host_lookup")).contains("dns")
         addressLimit = reader.integer("mx_address_limit")
         sessionLimit = reader.integer("mx_session_limit")

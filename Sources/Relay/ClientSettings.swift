@@ -55,6 +55,8 @@ struct ClientSettings: Sendable {
     var usesIPv4: Bool
     var usesIPv6: Bool
     var addressPreference: AddressPreference
+    /// Hosts of equal preference, and the addresses of a host, are tried in random order (`smtp_randomize_addresses`).
+    var randomizesAddresses: Bool
     var usesDNS: Bool
     /// 0 is no limit.
     var addressLimit: Int

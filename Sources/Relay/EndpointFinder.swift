@@ -65,7 +65,7 @@ struct EndpointFinder: Sendable {
         var found: [Endpoint] = []
         var failure: DeliveryFailure?
         // Bounded: a domain with hundreds of MX records must not cost hundreds of questions.
-        for exchanger in exchangers.prefix(20) {
+        for exchanger in inOrder(exchangers).prefix(20) {
             switch await addresses(of: exchanger.host, nextHop) {
             case .success(let endpoints):
                 if nextHop.usesDefaultPort, endpoints.contains(where: isOwn) {
@@ -99,7 +99,13 @@ struct EndpointFinder: Sendable {
         }
     }
 
+    /// By preference; those of equal preference share the load.
+    private func inOrder(_ exchangers: [MailExchanger]) -> [MailExchanger] {
+        (settings.randomizesAddresses ? exchangers.shuffled() : exchangers).sorted { $0.preference < $1.preference }
+    }
+
     private func ordered(_ addresses: [IPAddress]) -> [IPAddress] {
+        let addresses = settings.randomizesAddresses ? addresses.shuffled() : addresses
         let v4 = addresses.filter { $0.bitWidth == 32 }
         let v6 = addresses.filter { $0.bitWidth == 128 }
         return switch settings.addressPreference {

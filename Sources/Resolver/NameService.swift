@@ -54,7 +54,7 @@ package struct PeerName: Sendable, Hashable {
 package protocol NameService: Sendable {
     /// A and AAAA records, IPv4 first, following CNAMEs. A literal address (without brackets) is answered at once.
     func addresses(of host: String) async -> NameAnswer<[IPAddress]>
-    /// MX records in order of preference; equal preferences in random order.
+    /// MX records in order of preference.
     func mailExchangers(of domain: String) async -> NameAnswer<[MailExchanger]>
     func peerName(of address: IPAddress) async -> PeerName
 }

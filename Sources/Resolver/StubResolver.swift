@@ -83,7 +83,7 @@ package final class StubResolver: NameService {
             return MailExchanger(preference: preference, host: host.description)
         }
         if exchangers.isEmpty { return .temporaryFailure("no MX record names a valid host") }
-        return .found(exchangers.shuffled().sorted { $0.preference < $1.preference })
+        return .found(exchangers.sorted { $0.preference < $1.preference })
     }
 
     /// TXT records, the strings of each joined; bytes that are not UTF-8 are repaired.

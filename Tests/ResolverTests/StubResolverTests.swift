@@ -245,14 +245,10 @@ import Testing
             let names = resolver([server.port])
             #expect(await names.mailExchangers(of: "null.example") == .found([MailExchanger(preference: 0, host: "")]))
             #expect(await names.mailExchangers(of: "numbers.example") == .temporaryFailure("no MX record names a valid host"))
-            var firsts: Set<String> = []
-            for _ in 0..<64 {
-                guard case .found(let found) = await names.mailExchangers(of: "example") else { continue }
-                #expect(found.map(\.preference) == [10, 10, 20])
-                firsts.insert(found[0].host)
-            }
-            // Equal preferences share the load; that one never comes first in 64 draws has a chance of 2^-63.
-            #expect(firsts == ["a.example", "b.example"])
+            // Who shuffles equal preferences is the relay.
+            guard case .found(let found) = await names.mailExchangers(of: "example") else { Issue.record("no answer"); return }
+            #expect(found.map(\.preference) == [10, 10, 20])
+            #expect(Set(found.prefix(2).map(\.host)) == ["a.example", "b.example"])
         }
     }
 

@@ -7,7 +7,7 @@ extension Parameter {
         .init("smtp_sasl_auth_soft_bounce", .bool, .b, .honoured, "yes"),
         .init("smtp_sasl_mechanism_filter", .matchList, .a, .honoured, ""),
         .init("smtp_sasl_password_maps", .tables, .a, .honoured, ""),
-        .init("smtp_sasl_path", .text, .b, .honoured, ""),
+        .init("smtp_sasl_path", .text, .b, .noEffect(.clientDefaults), ""),
         .init(
             "smtp_sasl_security_options",
             .options(["noplaintext", "noactive", "nodictionary", "noanonymous", "mutual_auth"]),
@@ -62,8 +62,8 @@ extension Parameter {
         .init("smtp_tls_per_site", .tables, .c, .restricts, ""),
         .init("smtp_tls_policy_maps", .tables, .a, .restricts, ""),
         .init("smtp_tls_protocols", .list, .a, .honoured, ">=TLSv1"),
-        .init("smtp_tls_scert_verifydepth", .count, .b, .honoured, "9"),
-        .init("smtp_tls_secure_cert_match", .list, .a, .honoured, "nexthop, dot-nexthop"),
+        .init("smtp_tls_scert_verifydepth", .count, .b, .noEffect(.unusedFeature), "9"),
+        .init("smtp_tls_secure_cert_match", .list, .a, .noEffect(.unusedFeature), "nexthop, dot-nexthop"),
         .init(
             "smtp_tls_security_level",
             .choice(["", "none", "may", "encrypt"], notYet: ["dane", "dane-only", "fingerprint", "verify", "secure"]),
@@ -75,7 +75,7 @@ extension Parameter {
         .init("smtp_tls_session_cache_database", .tables, .a, .noEffect(.noTLSManager), ""),
         .init("smtp_tls_session_cache_timeout", .time(.seconds), .a, .noEffect(.noTLSManager), "3600s"),
         .init("smtp_tls_trust_anchor_file", .text, .c, .restricts, ""),
-        .init("smtp_tls_verify_cert_match", .list, .a, .honoured, "hostname"),
+        .init("smtp_tls_verify_cert_match", .list, .a, .noEffect(.unusedFeature), "hostname"),
         .init("smtp_tls_wrappermode", .bool, .a, .honoured, "no"),
     ]
 }
