@@ -56,7 +56,7 @@ class Downstream:
 
     def converse(self, connection):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        buffer, sender = bytearray(), None
+        buffer, sender, recipients = bytearray(), None, 0
         connection.sendall(b"220 downstream.example.net ESMTP\r\n")
 
         def more():
@@ -74,10 +74,15 @@ class Downstream:
             if verb == "EHLO":
                 connection.sendall(b"250-downstream.example.net\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 100000000\r\n")
             elif verb == "MAIL":
-                sender = re.match(r"MAIL FROM:<([^>]*)>", line, re.I).group(1)
+                sender, recipients = re.match(r"MAIL FROM:<([^>]*)>", line, re.I).group(1), 0
                 connection.sendall(b"250 2.1.0 Ok\r\n")
             elif verb == "RCPT" and sender and self.mode in ("deferring", "refusing"):
                 connection.sendall(b"451 4.2.1 Not now\r\n" if self.mode == "deferring" else b"550 5.1.1 Nobody of that name\r\n")
+            elif verb == "RCPT":
+                recipients += 1
+                connection.sendall(b"250 2.1.5 Ok\r\n")
+            elif verb == "DATA" and not recipients:
+                connection.sendall(b"554 5.5.1 No valid recipients\r\n")
             elif verb == "DATA":
                 # Content follows at once only after a 354, so what is here already belongs to it.
                 connection.sendall(b"354 Go on\r\n")
