@@ -27,6 +27,7 @@ let package = Package(
         // Rooms.
         .target(name: "SMTPCore"),
         .target(name: "LoopTask", dependencies: [nio]),
+        .target(name: "ByteScan", dependencies: [nio]),
         .target(name: "Settings", dependencies: ["SMTPCore"]),
         .target(name: "MailLog", dependencies: ["SMTPCore"]),
         .target(name: "Tables", dependencies: ["SMTPCore", "Settings"]),
@@ -42,14 +43,14 @@ let package = Package(
             name: "Relay",
             dependencies: [
                 "SMTPCore", "Settings", "Tables", "Routing", "Resolver", "TLS", "Authentication", "MailLog", "Spool", "LoopTask",
-                nio, nioPosix, deque,
+                "ByteScan", nio, nioPosix, deque,
             ]
         ),
         .target(
             name: "Submission",
             dependencies: [
                 "SMTPCore", "Settings", "MailLog", "Tables", "Routing", "Resolver", "TLS", "Authentication", "Restrictions",
-                "Cleanup", "HandOff", "LoopTask", nio, nioPosix, deque,
+                "Cleanup", "HandOff", "LoopTask", "ByteScan", nio, nioPosix, deque,
             ]
         ),
         .target(name: "Sink", dependencies: ["SMTPCore", "TLS", nio, nioPosix]),
@@ -76,6 +77,7 @@ let package = Package(
             path: "Tests/PosternTesting"
         ),
         .testTarget(name: "SMTPCoreTests", dependencies: ["SMTPCore"]),
+        .testTarget(name: "ByteScanTests", dependencies: ["ByteScan", nio]),
         .testTarget(name: "MailLogTests", dependencies: ["MailLog"]),
         .testTarget(name: "SinkTests", dependencies: ["Sink", "SMTPCore", nio, nioPosix]),
         .testTarget(name: "SettingsTests", dependencies: ["Settings"]),

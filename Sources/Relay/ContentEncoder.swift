@@ -1,3 +1,4 @@
+import ByteScan
 import NIOCore
 
 /// Prepares a message's content for DATA (RFC 5321 section 4.5.2): doubles a dot at the start of a line, ends the last line, and folds lines
@@ -17,48 +18,56 @@ struct ContentEncoder {
 
     /// The block as it goes over the wire. Blocks may be cut anywhere.
     mutating func encode(_ block: ByteBuffer) -> ByteBuffer {
-        let view = block.readableBytesView
-        guard let last = view.last else { return block }
+        guard block.readableBytes > 0, let last: UInt8 = block.getInteger(at: block.writerIndex - 1) else { return block }
+        let end = block.writerIndex
         var output: ByteBuffer?
         /// Start of what has not been copied to `output` yet.
-        var copied = view.startIndex
-        var position = view.startIndex
+        var copied = block.readerIndex
+        var position = block.readerIndex
 
         func insert(_ text: StaticString, before index: Int) {
-            var buffer = output ?? ByteBufferAllocator().buffer(capacity: view.count + view.count / 16 + 64)
-            buffer.writeBytes(view[copied..<index])
-            buffer.writeStaticString(text)
-            output = buffer
+            let size = block.readableBytes
+            output.append(block, copied..<index, reserving: size + size / 16 + 64)
+            output?.writeStaticString(text)
             copied = index
         }
 
-        while position < view.endIndex {
-            if lineLength == 0, view[position] == Self.dot { insert(".", before: position) }
-            let end = view[position...].firstIndex(of: Self.lineFeed) ?? view.endIndex
+        while position < end {
+            if lineLength == 0, block.getInteger(at: position) == Self.dot { insert(".", before: position) }
+            let lineEnd = block.firstIndex(of: Self.lineFeed, in: position..<end) ?? end
             // The room left leaves space for the CR, which does not count as content.
-            while lineLengthLimit > 0, lineLength + (end - position) > lineLengthLimit + 1 {
+            while lineLengthLimit > 0, lineLength + (lineEnd - position) > lineLengthLimit + 1 {
                 let cut = position + max(0, lineLengthLimit - lineLength)
                 insert("\r\n ", before: cut)
                 position = cut
                 lineLength = 1
             }
-            if end == view.endIndex {
-                lineLength += end - position
-                position = end
+            if lineEnd == end {
+                lineLength += lineEnd - position
             } else {
                 lineLength = 0
-                position = end + 1
             }
+            position = lineEnd + 1
         }
         lastByte = last
-        guard var result = output else { return block }
-        result.writeBytes(view[copied...])
-        return result
+        if output == nil { return block }
+        output.append(block, copied..<end, reserving: 0)
+        return output ?? block
     }
 
     /// What ends the content: the final dot, after a line end if the content lacks one.
     var terminator: StaticString {
         if lineLength == 0 { return ".\r\n" }
         return lastByte == UInt8(ascii: "\r") ? "\n.\r\n" : "\r\n.\r\n"
+    }
+}
+
+extension ByteBuffer? {
+    /// Appends a part of another buffer; the first time, makes room for `capacity` bytes. In place: a copy of what has been collected so far at
+    /// each call would cost the square of its length.
+    fileprivate mutating func append(_ other: ByteBuffer, _ range: Range<Int>, reserving capacity: Int) {
+        if self == nil { self = ByteBufferAllocator().buffer(capacity: capacity) }
+        guard !range.isEmpty, let part = other.getSlice(at: range.lowerBound, length: range.count) else { return }
+        self?.writeImmutableBuffer(part)
     }
 }

@@ -1,3 +1,4 @@
+import ByteScan
 package import NIOCore
 
 /// Turns the content of DATA into message lines (RFC 5321 section 4.5.2): dots are unstuffed, the end is found, and every line ends in CRLF.
@@ -45,9 +46,9 @@ package struct DataDecoder: Sendable {
         var runStart = view.startIndex
         var lineStart = view.startIndex
         while lineStart < view.endIndex {
-            let lineFeed = view[lineStart...].firstIndex(of: UInt8(ascii: "\n"))
+            let lineFeed = input.firstIndex(of: UInt8(ascii: "\n"), in: lineStart..<view.endIndex)
             let lineEnd = lineFeed ?? view.endIndex
-            if let lineFeed, case .lineStart = position, isClean(view, lineStart, lineFeed) {
+            if let lineFeed, case .lineStart = position, isClean(input, lineStart..<lineFeed) {
                 previousLineEndedInCRLF = true
                 lineStart = lineFeed + 1
                 continue
@@ -67,9 +68,9 @@ package struct DataDecoder: Sendable {
     }
 
     /// Whether a line passes as it is: no leading dot, and its first carriage return stands right before the line feed.
-    private func isClean(_ view: ByteBufferView, _ start: Int, _ lineFeed: Int) -> Bool {
-        guard lineFeed > start, view[start] != UInt8(ascii: "."), view[lineFeed - 1] == UInt8(ascii: "\r") else { return false }
-        return view[start..<lineFeed].firstIndex(of: UInt8(ascii: "\r")) == lineFeed - 1
+    private func isClean(_ input: ByteBuffer, _ line: Range<Int>) -> Bool {
+        guard !line.isEmpty, input.getInteger(at: line.lowerBound) != UInt8(ascii: ".") else { return false }
+        return input.firstIndex(of: UInt8(ascii: "\r"), in: line) == line.upperBound - 1
     }
 
     /// Takes a piece of one line, without its line feed. Returns true at the end of data.
