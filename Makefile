@@ -58,6 +58,10 @@ lint: ## format, import DAG, lists of unsafe files, file sizes, forbidden words
 format: ## rewrite all Swift files in the house style
 	$(SWIFT) format -i -r -p Sources Tests Package.swift
 
+.PHONY: fuzz
+fuzz: ## run the fuzz targets under libFuzzer, SECONDS_EACH each (600), all or TARGETS="name ..."; findings go to Tests/Fuzz/Found
+	Tests/Fuzz/run.sh "$${SECONDS_EACH:-600}" $(TARGETS)
+
 .PHONY: bench
 bench: build ## measure against the peers that are installed (BENCH=directory of the benchmark suite)
 	Benchmarks/run.sh "$$($(SWIFT) build -c release --show-bin-path)/postern"

@@ -108,12 +108,35 @@ let package = Package(
                 "Authentication", "MailLog", "SMTPCore", "LoopTask", "PosternTesting", nio, nioPosix, nioEmbedded,
             ]
         ),
+        .target(
+            name: "FuzzTargets",
+            dependencies: [
+                "SMTPCore", "Settings", "MailLog", "Tables", "Routing", "Resolver", "Authentication", "Restrictions", "Cleanup", "HandOff",
+                "LoopTask", "Spool", "Relay", "Submission", "PosternDaemon", "PosternTesting", nio, nioEmbedded,
+            ],
+            path: "Tests/Fuzz/Targets"
+        ),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
         .testTarget(name: "PosternDaemonTests", dependencies: ["PosternDaemon", "Settings", "SMTPCore"]),
     ],
     swiftLanguageModes: [.v6]
 )
 
-for target in package.targets where target.type != .system && target.name != "CLinux" {
+// `make fuzz` only: libFuzzer's driver, and every room built with its coverage.
+let fuzzes = Context.environment["POSTERN_FUZZ"] == "1"
+if fuzzes {
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .executableTarget(
+            name: "postern-fuzz",
+            dependencies: ["FuzzTargets", "CFuzzer"],
+            path: "Tests/Fuzz/Driver",
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]
+        ),
+    ]
+}
+
+for target in package.targets where target.type != .system && target.name != "CLinux" && target.name != "CFuzzer" {
     target.swiftSettings =
         (target.swiftSettings ?? []) + [
             .strictMemorySafety(),
@@ -123,4 +146,5 @@ for target in package.targets where target.type != .system && target.name != "CL
             .enableUpcomingFeature("ExistentialAny"),
             .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
         ]
+    if fuzzes { target.swiftSettings?.append(.unsafeFlags(["-sanitize=fuzzer", "-enable-testing"])) }
 }

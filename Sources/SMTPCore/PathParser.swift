@@ -193,7 +193,14 @@ package enum PathParser {
             return Address(localPart: String(decoding: text, as: UTF8.self), domain: nil)
         }
         let domain = text[(at + 1)...]
-        if domain.isEmpty { return nil }
+        guard isSafe(domain: domain) else { return nil }
         return Address(localPart: String(decoding: text[..<at], as: UTF8.self), domain: String(decoding: domain, as: UTF8.self))
+    }
+
+    /// A domain is written without quotes: a `>` or a blank in it (`a@b\>\ SIZE=1`) would end the path in the next hop's command line.
+    private static func isSafe(domain: ArraySlice<UInt8>) -> Bool {
+        guard let first = domain.first else { return false }
+        let text = first == UInt8(ascii: "[") && domain.last == UInt8(ascii: "]") ? domain.dropFirst().dropLast() : domain
+        return text.allSatisfy { Address.isAtomText($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") && text.count < domain.count }
     }
 }

@@ -39,6 +39,7 @@ import Testing
     @Test(arguments: [
         "<a b@c>", "<a@c>junk", "<a,b@c>", "<a@c,b@d>", "<\"a@c>", "<\"a\"b@c>", "<a;b@c>", "<a[b]@c>", "<a@>", "\"\"", "<a(b@c>", "<a@[b>",
         "<a\rb@c>", "<a\u{0}b@c>", "<a@c><b@d>x",
+        "<a@b\\> SIZE=1>", "<a@b\\ c>", "<a@\"b c\">", "<a@b\\\\c>", "<a@b\\\"c>", "<a@[1.2> x]>", "<a@[a b]>",
     ])
     func illegal(_ text: String) {
         #expect(PathParser.parse(Array(text.utf8)[...]) == .illegal)
