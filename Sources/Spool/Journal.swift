@@ -1,7 +1,7 @@
 import NIOCore
 
 /// The append-only files. Used by one thread. Nothing here retries: after a throw the segment is no longer written to, and
-/// ``beginSegment(time:queueIDLimit:)`` must succeed before the next append.
+/// ``beginSegment(time:queueIDLimit:clockSet:)`` must succeed before the next append.
 struct Journal {
     /// A segment that exists.
     struct Segment {
@@ -9,6 +9,9 @@ struct Journal {
         var file: any SpoolFile
         /// Behind the last batch.
         var end: Int
+        /// The index that follows: its length, 0 if there is none, and its checksum.
+        var indexLength = 0
+        var indexChecksum: UInt32 = 0
     }
 
     let fileSystem: any SpoolFileSystem
@@ -22,25 +25,22 @@ struct Journal {
     /// Never used twice, not even for a file that came to nothing.
     private var nextNumber: UInt64
     private(set) var flushes = 0
+    /// Of the last segment, as far as it has been written; nil when that one must not be written to any more, or is damaged: then it is
+    /// read whole at every start.
+    private var index: SegmentIndex?
 
-    init(
-        fileSystem: any SpoolFileSystem,
-        directory: String,
-        segments: [Segment],
-        nextNumber: UInt64,
-        nextBatch: UInt64,
-        lastChecksum: UInt32
-    ) {
+    init(fileSystem: any SpoolFileSystem, directory: String, replay: Replay) {
         self.fileSystem = fileSystem
         self.directory = directory
-        self.segments = segments
-        self.nextNumber = nextNumber
-        self.nextBatch = nextBatch
-        self.lastChecksum = lastChecksum
+        segments = replay.segments
+        nextNumber = replay.nextNumber
+        nextBatch = replay.nextBatch
+        lastChecksum = replay.lastChecksum
+        index = replay.lastIndex
     }
 
     var currentEnd: Int { isOpen ? segments.last?.end ?? 0 : 0 }
-    var bytes: Int { segments.reduce(0) { $0 + $1.end } }
+    var bytes: Int { segments.reduce(0) { $0 + $1.end + $1.indexLength } }
 
     func segment(_ number: UInt64) -> Segment? {
         var low = 0
@@ -65,9 +65,29 @@ struct Journal {
 
     func path(_ number: UInt64) -> String { "\(directory)/\(Self.name(number))" }
 
+    /// What a record that was appended means; the index of its segment will say so.
+    mutating func note(_ fact: IndexFact) { index?.append(fact) }
+
+    /// Writes the index behind the last batch. Nothing depends on it: where it fails, the next start reads the segment itself.
+    private mutating func seal() {
+        guard let last = segments.indices.last, let index else { return }
+        self.index = nil
+        let bytes = index.encoded()
+        do throws(FileSystemError) {
+            try segments[last].file.write([bytes], at: segments[last].end)
+            flushes += 1
+            try segments[last].file.sync()
+        } catch {
+            return
+        }
+        segments[last].indexLength = bytes.readableBytes
+        segments[last].indexChecksum = crc32c(bytes)
+    }
+
     /// Seals the current segment and makes a new one durable, which voids whatever the old one holds beyond its last good batch.
-    mutating func beginSegment(time: Double, queueIDLimit: UInt64) throws(FileSystemError) {
+    mutating func beginSegment(time: Double, queueIDLimit: UInt64, clockSet: Double) throws(FileSystemError) {
         isOpen = false
+        seal()
         let number = nextNumber
         nextNumber += 1
         let previous = segments.last
@@ -80,7 +100,10 @@ struct Journal {
             queueIDLimit: queueIDLimit,
             previousNumber: previous?.number ?? 0,
             previousEnd: UInt64(previous?.end ?? 0),
-            previousChecksum: lastChecksum
+            previousChecksum: lastChecksum,
+            previousIndexLength: UInt64(previous?.indexLength ?? 0),
+            previousIndexChecksum: previous?.indexChecksum ?? 0,
+            clockSet: clockSet
         )
         let path = path(number)
         let file = try fileSystem.create(path)
@@ -95,6 +118,7 @@ struct Journal {
             throw error
         }
         segments.append(Segment(number: number, file: file, end: SegmentHeader.length))
+        index = SegmentIndex()
         self.salt = salt
         isOpen = true
     }
@@ -135,12 +159,16 @@ struct Journal {
             recordsChecksum: checksum
         )
         buffers[0] = header.encoded()
-        // Until the flush has returned, nothing may go on in this file.
+        // Until the flush has returned, nothing may go on in this file, and no index may be written to it.
         isOpen = false
+        let index = index
+        self.index = nil
         try segment.file.write(buffers, at: segment.end)
         flushes += 1
         try segment.file.sync()
         isOpen = true
+        self.index = index
+        self.index?.newestTime = max(index?.newestTime ?? 0, time)
         segments[current].end += BatchHeader.length + length
         nextBatch += 1
         lastChecksum = header.checksum

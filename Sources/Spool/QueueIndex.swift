@@ -40,19 +40,19 @@ struct QueueEntry: Sendable, Hashable {
     var isUnreadable = false
     var senderIsNull: Bool
 
-    init(_ message: MessageRecord, isInFile: Bool, at location: RecordLocation) {
+    init(_ message: IndexFact.Message, at location: RecordLocation) {
         baseSegment = UInt32(truncatingIfNeeded: location.segment)
         baseOffset = UInt32(truncatingIfNeeded: location.offset)
         baseHead = UInt32(truncatingIfNeeded: location.headLength)
         baseBody = UInt32(truncatingIfNeeded: location.bodyLength)
-        size = message.contentSize
+        size = message.size
         arrival = message.arrival
-        nextAttempt = message.state.nextAttempt
-        attempts = message.state.attempts
+        nextAttempt = message.nextAttempt
+        attempts = message.attempts
         generation = message.generation
         isHeld = message.isHeld
-        self.isInFile = isInFile
-        senderIsNull = message.envelope.sender.isNull
+        isInFile = message.isInFile
+        senderIsNull = message.senderIsNull
     }
 
     /// The record with the envelope.
@@ -82,11 +82,13 @@ struct QueueEntry: Sendable, Hashable {
 
 /// The queue as the journal tells it: the same facts in the same order give the same queue, at replay and while running.
 struct QueueIndex: Sendable {
-    private(set) var entries: [QueueID: QueueEntry] = [:]
+    private(set) var entries = QueueTable()
     /// Bytes of all base records.
     private(set) var liveBytes = 0
     /// Messages whose base is in a segment, and the bytes of these records.
     private(set) var live: [UInt64: Live] = [:]
+    /// Messages that were accepted and of whose record only the id can be read, with the place.
+    private(set) var quarantine: [QueueID: RecordLocation] = [:]
     /// No id at or above it has been given out.
     var queueIDLimit: UInt64 = 0
     /// The last fact was a clean end.
@@ -101,83 +103,80 @@ struct QueueIndex: Sendable {
     enum Change: Sendable, Hashable {
         case added(QueueID)
         case updated(QueueID)
-        /// Gone, with what it was.
-        case removed(QueueID, QueueEntry)
+        /// Gone, with what it was; nil if that was in quarantine.
+        case removed(QueueID, QueueEntry?)
     }
 
     subscript(id: QueueID) -> QueueEntry? { entries[id] }
 
     /// Changes what is not in the journal: activity, deadlines.
-    mutating func update(_ id: QueueID, _ change: (inout QueueEntry) -> Void) {
-        guard let position = entries.index(forKey: id) else { return }
-        change(&entries.values[position])
-    }
+    mutating func update(_ id: QueueID, _ change: (inout QueueEntry) -> Void) { entries.update(id, change) }
+
+    mutating func updateEach(_ change: (QueueID, inout QueueEntry) -> Void) { entries.updateEach(change) }
 
     /// Takes one durable fact. A fact about a message that is not here is about one that is finished, and does nothing.
-    mutating func apply(_ fact: JournalFact, at location: RecordLocation) -> [Change] {
+    mutating func apply(_ fact: IndexFact) -> Change? {
         endedCleanly = false
         switch fact {
-        case .message(let id, let message, let isInFile):
-            return add(id, message, isInFile: isInFile, at: location)
-        case .outcome(let id, let state, let bounce):
-            var changes: [Change] = []
-            if state.isDone {
-                changes += remove(id)
-            } else if entries[id] != nil {
-                update(id) {
-                    $0.attempts = state.attempts
-                    $0.nextAttempt = state.nextAttempt
-                    $0.outcome = location
-                    $0.isSuspect = false
-                }
-                changes.append(.updated(id))
+        case .message(let id, let message, let location): return add(id, message, at: location)
+        case .state(let id, let attempts, let nextAttempt, let location):
+            guard entries[id] != nil else { return nil }
+            update(id) {
+                $0.attempts = attempts
+                $0.nextAttempt = nextAttempt
+                $0.outcome = location
+                $0.isSuspect = false
             }
-            if let bounce { changes += add(bounce.id, bounce.message, isInFile: false, at: location) }
-            return changes
+            return .updated(id)
+        case .gone(let id): return remove(id)
         case .hold(let id), .release(let id):
-            guard entries[id] != nil else { return [] }
+            guard entries[id] != nil else { return nil }
             let isHold = if case .hold = fact { true } else { false }
             update(id) {
                 $0.isHeld = isHold
                 if !isHold { $0.isUnreadable = false }
             }
-            return [.updated(id)]
-        case .remove(let id):
-            return remove(id)
-        case .queueIDLimit(let limit):
-            queueIDLimit = max(queueIDLimit, limit)
-            return []
-        case .cleanEnd:
-            endedCleanly = true
-            return []
+            return .updated(id)
+        case .queueIDLimit(let limit): queueIDLimit = max(queueIDLimit, limit)
+        case .cleanEnd: endedCleanly = true
         }
+        return nil
     }
 
-    private mutating func add(_ id: QueueID, _ message: MessageRecord, isInFile: Bool, at location: RecordLocation) -> [Change] {
-        var entry = QueueEntry(message, isInFile: isInFile, at: location)
+    /// A record of this message's accept is there and cannot be read. Whatever the journal says of it later ends the quarantine.
+    mutating func putInQuarantine(_ id: QueueID, at location: RecordLocation) {
+        // A copy that can be read is as good.
+        guard entries[id] == nil else { return }
+        quarantine[id] = location
+        queueIDLimit = max(queueIDLimit, id.rawValue &+ 1)
+    }
+
+    private mutating func add(_ id: QueueID, _ message: IndexFact.Message, at location: RecordLocation) -> Change? {
+        var entry = QueueEntry(message, at: location)
         let old = entries[id]
         if let old {
-            guard message.generation > old.generation else { return [] }
+            guard message.generation > old.generation else { return nil }
             uncount(old.base)
             // Copied forward: what is not in the journal stays.
             entry.isActive = old.isActive
             entry.isReady = old.isReady
             entry.deadline = old.deadline
             entry.isSuspect = old.isSuspect
-            entry.isUnreadable = old.isUnreadable
         }
-        entries[id] = entry
+        if !quarantine.isEmpty { quarantine[id] = nil }
+        entries.set(id, entry)
         live[location.segment, default: Live()].count += 1
         live[location.segment, default: Live()].bytes += location.length
         liveBytes += location.length
         queueIDLimit = max(queueIDLimit, id.rawValue &+ 1)
-        return [old == nil ? .added(id) : .updated(id)]
+        return old == nil ? .added(id) : .updated(id)
     }
 
-    private mutating func remove(_ id: QueueID) -> [Change] {
-        guard let entry = entries.removeValue(forKey: id) else { return [] }
+    private mutating func remove(_ id: QueueID) -> Change? {
+        if !quarantine.isEmpty, quarantine.removeValue(forKey: id) != nil { return .removed(id, nil) }
+        guard let entry = entries.remove(id) else { return nil }
         uncount(entry.base)
-        return [.removed(id, entry)]
+        return .removed(id, entry)
     }
 
     private mutating func uncount(_ base: RecordLocation) {

@@ -31,6 +31,8 @@ package struct QueueListing: Sendable, Hashable {
     package var attempts: Int
     /// Seconds since 1970; meaningful when deferred.
     package var nextAttempt: Double
+    /// Why the queue itself keeps the message from being delivered; empty if it does not.
+    package var note: String
 
     package init(
         id: QueueID,
@@ -40,7 +42,8 @@ package struct QueueListing: Sendable, Hashable {
         sender: Address,
         recipients: [Recipient],
         attempts: Int = 0,
-        nextAttempt: Double = 0
+        nextAttempt: Double = 0,
+        note: String = ""
     ) {
         self.id = id
         self.state = state
@@ -50,5 +53,6 @@ package struct QueueListing: Sendable, Hashable {
         self.recipients = recipients
         self.attempts = attempts
         self.nextAttempt = nextAttempt
+        self.note = note
     }
 }

@@ -15,6 +15,7 @@ package enum QueueReport {
             }
         var out = pad(message.id.description + mark, 11, left: false) + pad(String(message.size), 8) + " "
         out += arrivalTime(message.arrival, localTime) + "  " + name(message.sender) + "\n"
+        if !message.note.isEmpty { out += pad("(\(printable(message.note)))", 78) + "\n" }
         var lastReason = ""
         for recipient in message.recipients {
             // Recipients that wait for the same reason share its line.
@@ -41,7 +42,8 @@ package enum QueueReport {
         let arrival = Int(clamping: Int64(max(min(message.arrival, 1e15), 0)))
         return "{\"queue_name\": \"\(message.state.rawValue)\", \"queue_id\": \"\(message.id)\", \"arrival_time\": \(arrival), "
             + "\"message_size\": \(message.size), \"forced_expire\": false, \"sender\": \(quoted(name(message.sender))), "
-            + "\"recipients\": [\(recipients.joined(separator: ", "))]}\n"
+            + "\"recipients\": [\(recipients.joined(separator: ", "))]"
+            + (message.note.isEmpty ? "" : ", \"hold_reason\": \(quoted(message.note))") + "}\n"
     }
 
     private static func name(_ sender: Address) -> String { sender.isNull ? "MAILER-DAEMON" : printable(sender.description) }

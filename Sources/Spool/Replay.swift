@@ -10,8 +10,14 @@ struct Replay {
     var lastChecksum: UInt32 = 0
     /// The latest time that any batch carries.
     var newestTime: Double = 0
-    /// One line for each place that cannot be read.
-    var damages: [String] = []
+    /// Each place that cannot be read.
+    var damages: [SpoolDamage] = []
+    /// What the administrator may want to know, and nothing depends on.
+    var notes: [String] = []
+    /// The wall clock after it was last seen to jump; 0 if it never was.
+    var clockSet: Double = 0
+    /// What the last segment's index will begin with; nil when it must not get one.
+    var lastIndex: SegmentIndex?
     /// Files that came to nothing: no segment names them and they hold no batch that counts.
     var voidFiles: [String] = []
 
@@ -20,6 +26,8 @@ struct Replay {
         var header: SegmentHeader
         var file: any SpoolFile
         var sealedAt: Int?
+        var indexLength = 0
+        var indexChecksum: UInt32 = 0
     }
 
     init(_ fileSystem: any SpoolFileSystem, directory: String) throws(SpoolError) {
@@ -31,6 +39,7 @@ struct Replay {
             var found = try headers(fileSystem, directory, numbers)
             chain(&found, directory)
             for segment in found { try read(segment) }
+            forgetHarmlessDamages()
         } catch {
             throw .fileSystem(error.description)
         }
@@ -58,7 +67,7 @@ struct Replay {
                 if try file.size() <= SegmentHeader.length {
                     voidFiles.append(path)
                 } else {
-                    damages.append("\(path): segment header is unreadable")
+                    damages.append(SpoolDamage("\(path): segment header is unreadable"))
                 }
             }
         }
@@ -79,12 +88,14 @@ struct Replay {
             }
             if segment.number == next.previousNumber {
                 segment.sealedAt = Int(clamping: next.previousEnd)
+                segment.indexLength = Int(clamping: next.previousIndexLength)
+                segment.indexChecksum = next.previousIndexChecksum
             } else if segment.number > next.previousNumber {
                 // Begun after the one that `next` names and given up before a batch was written to it.
                 voidFiles.append("\(directory)/\(Journal.name(segment.number))")
                 continue
             } else {
-                damages.append("\(directory)/\(Journal.name(next.previousNumber)): segment is missing")
+                damages.append(SpoolDamage("\(directory)/\(Journal.name(next.previousNumber)): segment is missing"))
                 segment.sealedAt = (try? segment.file.size()) ?? 0
             }
             kept.append(segment)
@@ -94,9 +105,56 @@ struct Replay {
     }
 
     private mutating func read(_ segment: Found) throws(FileSystemError) {
+        index.queueIDLimit = max(index.queueIDLimit, segment.header.queueIDLimit)
+        newestTime = max(newestTime, segment.header.created)
+        clockSet = max(clockSet, segment.header.clockSet)
+        if let sealedAt = segment.sealedAt, segment.indexLength > 0 {
+            if try readIndex(segment, end: sealedAt) { return }
+            notes.append("\(Journal.name(segment.number)): its index is unreadable, the segment is read instead")
+        }
         let bytes = try segment.file.read(at: 0, length: try segment.file.size())
         let scan = SegmentScan(bytes, header: segment.header, sealedAt: segment.sealedAt)
-        index.queueIDLimit = max(index.queueIDLimit, segment.header.queueIDLimit)
+        let facts = take(scan, segment)
+        if segment.sealedAt == nil {
+            try confirm(bytes, scan, segment)
+            if scan.damages.isEmpty { lastIndex = facts }
+        }
+        segments.append(Journal.Segment(number: segment.number, file: segment.file, end: scan.end))
+        nextBatch = scan.nextBatch
+        lastChecksum = scan.lastChecksum
+        if scan.isTorn { index.endedCleanly = false }
+    }
+
+    /// The queue as the index at the end of a sealed segment tells it; whether it could be read.
+    private mutating func readIndex(_ segment: Found, end: Int) throws(FileSystemError) -> Bool {
+        let bytes = try segment.file.read(at: end, length: min(segment.indexLength, SegmentIndex.lengthLimit))
+        let newest = SegmentIndex.parse(bytes, checksum: segment.indexChecksum, segment: segment.number, end: end) { _ = index.apply($0) }
+        guard let newest else { return false }
+        newestTime = max(newestTime, newest)
+        segments.append(
+            Journal.Segment(
+                number: segment.number,
+                file: segment.file,
+                end: end,
+                indexLength: segment.indexLength,
+                indexChecksum: segment.indexChecksum
+            )
+        )
+        return true
+    }
+
+    /// Lets what was found come true, in the order of the records.
+    private mutating func take(_ scan: SegmentScan, _ segment: Found) -> SegmentIndex {
+        var facts = SegmentIndex()
+        facts.newestTime = scan.newestTime
+        newestTime = max(newestTime, scan.newestTime)
+        var damages = scan.damages[...]
+        func note(upTo offset: Int) {
+            while let damage = damages.first, damage.offset <= offset {
+                take(damage, segment)
+                damages.removeFirst()
+            }
+        }
         for record in scan.records {
             let location = RecordLocation(
                 segment: segment.number,
@@ -104,27 +162,60 @@ struct Replay {
                 headLength: Int(record.header.headLength),
                 bodyLength: Int(record.header.bodyLength)
             )
-            _ = index.apply(record.fact, at: location)
+            record.fact.forEachIndexFact(at: location) { fact in
+                facts.append(fact)
+                _ = index.apply(fact)
+            }
+            note(upTo: record.offset)
         }
-        for damage in scan.damages {
-            damages.append("\(Journal.name(segment.number)): \(damage.what) (\(damage.length) bytes at \(damage.offset))")
+        note(upTo: .max)
+        return facts
+    }
+
+    private mutating func take(_ damage: SegmentScan.Damage, _ segment: Found) {
+        let text = "\(Journal.name(segment.number)): \(damage.what) (\(damage.length) bytes at \(damage.offset))"
+        damages.append(SpoolDamage(text, id: damage.id))
+        guard let id = damage.id else { return }
+        switch damage.remains {
+        case .nothing: break
+        case .envelope: index.update(id) { $0.isUnreadable = true }
+        case .acceptedID:
+            let location = RecordLocation(
+                segment: segment.number,
+                offset: damage.offset,
+                headLength: 0,
+                bodyLength: damage.length - RecordHeader.length
+            )
+            index.putInQuarantine(id, at: location)
         }
-        if segment.sealedAt == nil { try confirm(bytes, scan, segment.file) }
-        segments.append(Journal.Segment(number: segment.number, file: segment.file, end: scan.end))
-        nextBatch = scan.nextBatch
-        lastChecksum = scan.lastChecksum
-        newestTime = max(newestTime, scan.newestTime)
-        if scan.isTorn { index.endedCleanly = false }
     }
 
     /// Makes the last batch durable. The process that wrote it may have ended before its flush, or after a flush that failed: then the
     /// pages count as clean, and another flush alone would do nothing. So the same bytes are written to the same place once more.
     /// All batches before it were flushed, since only one is written at a time.
-    private func confirm(_ bytes: ByteBuffer, _ scan: SegmentScan, _ file: any SpoolFile) throws(FileSystemError) {
-        for (start, end) in [(0, SegmentHeader.length), (max(scan.lastBatch, SegmentHeader.length), scan.end)] where start < end {
+    private func confirm(_ bytes: ByteBuffer, _ scan: SegmentScan, _ segment: Found) throws(FileSystemError) {
+        let header = segment.header.length
+        for (start, end) in [(0, header), (max(scan.lastBatch, header), scan.end)] where start < end {
             guard let part = bytes.getSlice(at: bytes.readerIndex + start, length: end - start) else { continue }
-            try file.write([part], at: start)
+            try segment.file.write([part], at: start)
         }
-        try file.sync()
+        try segment.file.sync()
+    }
+
+    /// Damage to messages that the journal later says are finished, or of which it holds another copy, is none.
+    private mutating func forgetHarmlessDamages() {
+        damages.removeAll { damage in damage.id.map { index[$0]?.isUnreadable != true && index.quarantine[$0] == nil } ?? false }
+    }
+}
+
+/// A place on the disk that cannot be read.
+struct SpoolDamage: Sendable, Hashable {
+    var text: String
+    /// The message it concerns, if that is known: when the administrator deletes it, the damage is done with.
+    var id: QueueID?
+
+    init(_ text: String, id: QueueID? = nil) {
+        self.text = text
+        self.id = id
     }
 }

@@ -71,18 +71,23 @@ struct BackOff: Sendable {
 }
 
 /// Whether the wall clock can be believed enough to give mail up for its age.
+///
+/// After a jump against the monotonic clock nobody can tell which of the two readings was right, so a message counts as no older than the
+/// jump: nothing expires until a whole lifetime has passed since. By then every message that seems too old is.
 struct ClockTrust: Sendable {
     /// A step of more than this many seconds against the monotonic clock.
     static let tolerance: Double = 60
 
     private var offset: Double
-    private(set) var hasJumped = false
+    /// The wall clock just after the last jump, of this process or, as the journal says, of an earlier one; 0 if there was none.
+    private(set) var clockSet: Double
     /// The newest time found in the journal at the start.
     private let newest: Double
 
-    init(wall: Double, monotonic: Double, newest: Double) {
+    init(wall: Double, monotonic: Double, newest: Double, clockSet: Double = 0) {
         offset = wall - monotonic
         self.newest = newest
+        self.clockSet = clockSet
     }
 
     /// Returns whether this look found a new jump. A slow drift is followed.
@@ -90,9 +95,12 @@ struct ClockTrust: Sendable {
         let current = wall - monotonic
         defer { offset = current }
         guard abs(current - offset) > Self.tolerance else { return false }
-        hasJumped = true
+        clockSet = wall
         return true
     }
 
-    func isTrusted(wall: Double) -> Bool { !hasJumped && wall >= newest }
+    /// Whether a message that seems to have been queued for `lifetime` seconds has been.
+    func mayExpire(after lifetime: Double, wall: Double) -> Bool {
+        wall >= newest && (clockSet == 0 || wall - clockSet >= lifetime)
+    }
 }

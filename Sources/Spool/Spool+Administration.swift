@@ -24,9 +24,14 @@ extension Spool {
     /// Up to `limit` messages with ids after `id`, in order of id. Reads the disk, so call it on a thread that may wait.
     package func list(after id: QueueID? = nil, limit: Int = 1_000) throws(SpoolError) -> [QueueListing] {
         let page = core.engine.withLock { engine in
-            engine.index.firstIDs(after: id, limit: limit).compactMap { engine.stored($0) }
+            engine.page(after: id, limit: limit)
         }
-        return page.compactMap { stored in (try? stored.listing())?.listing ?? stored.unreadableListing }
+        return page.map { place in
+            switch place {
+            case .stored(let stored): (try? stored.listing())?.listing ?? stored.unreadableListing
+            case .quarantined(let id, let size): QueueListing(quarantined: id, size: size)
+            }
+        }
     }
 
     /// One message with its content. Reads the disk.
@@ -39,22 +44,35 @@ extension Spool {
     package func status() throws(SpoolError) -> SpoolStatus { core.engine.withLock { $0.status } }
 }
 
-extension QueueIndex {
-    /// The smallest ids after `id`, in order.
-    fileprivate func firstIDs(after id: QueueID?, limit: Int) -> [QueueID] {
-        let after = id.map(\.rawValue)
-        var page: [QueueID] = []
-        // Keeps at most twice the page while passing over the whole queue once.
-        let bound = max(limit, 1)
-        for candidate in entries.keys where after.map({ candidate.rawValue > $0 }) ?? true {
-            page.append(candidate)
-            if page.count >= 2 * bound + 1_000 {
-                page.sort()
-                page.removeLast(page.count - bound)
-            }
+extension SpoolEngine {
+    fileprivate enum Place {
+        case stored(StoredMessage)
+        case quarantined(QueueID, size: Int)
+    }
+
+    /// Up to `limit` messages after `id`, in order of id.
+    fileprivate func page(after id: QueueID?, limit: Int) -> [Place] {
+        var ids = index.entries.ids(after: id, limit: limit)
+        let quarantined = index.quarantine.keys.filter { other in id.map { other > $0 } ?? true }
+        if !quarantined.isEmpty { ids = Array((ids + quarantined).sorted().prefix(max(limit, 0))) }
+        return ids.compactMap { id in
+            if let location = index.quarantine[id] { return .quarantined(id, size: location.bodyLength) }
+            return stored(id).map { .stored($0) }
         }
-        page.sort()
-        return Array(page.prefix(bound))
+    }
+}
+
+extension QueueListing {
+    fileprivate init(quarantined id: QueueID, size: Int) {
+        self.init(
+            id: id,
+            state: .hold,
+            size: size,
+            arrival: 0,
+            sender: .null,
+            recipients: [],
+            note: "queue damage: only the id can be read"
+        )
     }
 }
 
@@ -91,7 +109,8 @@ extension StoredMessage {
             sender: .null,
             recipients: [],
             attempts: Int(entry.attempts),
-            nextAttempt: entry.nextAttempt
+            nextAttempt: entry.nextAttempt,
+            note: "queue damage: the message cannot be read"
         )
     }
 }

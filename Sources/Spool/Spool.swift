@@ -46,8 +46,9 @@ package final class Spool: Sendable, DeliveryLedger {
             monotonic: clock.monotonicTime()
         )
         removeLeftovers(replay, paths, fileSystem)
-        for damage in replay.damages { observer.spoolEvent(.damaged(damage)) }
-        if !engine.clockTrust.isTrusted(wall: wall) {
+        for damage in replay.damages { observer.spoolEvent(.damaged(damage.text)) }
+        for note in replay.notes { observer.spoolEvent(.housekeepingFailed(note)) }
+        if wall < replay.newestTime {
             observer.spoolEvent(
                 .clockNotTrusted("the clock is behind the newest record in the queue; nothing expires until it has caught up")
             )

@@ -47,21 +47,22 @@ extension SpoolEngine {
         if let stoppedUntil, monotonic < stoppedUntil {
             throw FileSystemError(operation: "write", path: paths.journal, code: inputOutputError)
         }
-        if journal.isOpen, journal.currentEnd < options.segmentSize { return }
+        if journal.isOpen, journal.currentEnd < options.segmentSize, !clockJumped { return }
         do throws(FileSystemError) {
-            try journal.beginSegment(time: wall, queueIDLimit: index.queueIDLimit)
+            try journal.beginSegment(time: wall, queueIDLimit: index.queueIDLimit, clockSet: clockTrust.clockSet)
         } catch {
             if error.isOutOfSpace { releaseReserve() }
             stop(error)
             throw error
         }
+        clockJumped = false
         resume()
     }
 
     /// The same after a failure; whether it worked.
     private mutating func beginSegment() -> Bool {
         do throws(FileSystemError) {
-            try journal.beginSegment(time: wall, queueIDLimit: index.queueIDLimit)
+            try journal.beginSegment(time: wall, queueIDLimit: index.queueIDLimit, clockSet: clockTrust.clockSet)
             return true
         } catch {
             stop(error)
@@ -90,7 +91,7 @@ extension SpoolEngine {
             case .report(let report): carriedReports.append(report)
             case .bulk: bulkCount += 1
             case .copy: copySegment = 0
-            case .lease, .end: break
+            case .lease, .end, .clock: break
             }
         }
         if bulkCount > 0 { endBulkPiece(.failure(reason), changed: 0) }
@@ -108,9 +109,12 @@ extension SpoolEngine {
             case .report(let report):
                 settleReport(report)
             case .bulk: bulkCount += 1
-            case .copy, .lease, .end: break
+            case .copy, .lease, .end, .clock: break
             }
-            for change in index.apply(item.fact, at: location) { settle(change) }
+            item.fact.forEachIndexFact(at: location) { fact in
+                journal.note(fact)
+                if let change = index.apply(fact) { settle(change) }
+            }
             if case .lease = item.origin { effects.append(.leased(index.queueIDLimit)) }
         }
         if bulkCount > 0 { endBulkPiece(.success(()), changed: bulkCount) }
@@ -135,6 +139,8 @@ extension SpoolEngine {
         case .removed(let id, let entry):
             coolDown(id)
             effects.append(.event(.removed(id)))
+            if !damages.isEmpty { damages.removeAll { $0.id == id } }
+            guard let entry else { return }
             if entry.isActive {
                 removedInDelivery[id] = entry
             } else {

@@ -67,7 +67,14 @@ extension SpoolEngine {
 
     private func isExpired(_ entry: QueueEntry) -> Bool {
         let lifetime = entry.senderIsNull ? options.bounceQueueLifetime : options.maximalQueueLifetime
-        return wall - entry.arrival >= lifetime && clockTrust.isTrusted(wall: wall)
+        return wall - entry.arrival >= lifetime && clockTrust.mayExpire(after: lifetime, wall: wall)
+    }
+
+    /// A jump of the wall clock makes the age of what is queued a guess, whichever of the two readings was wrong.
+    mutating func noteClock() {
+        guard clockTrust.note(wall: wall, monotonic: monotonic) else { return }
+        clockJumped = true
+        effects.append(.event(.clockNotTrusted("the clock has been set; nothing in the queue expires for the time of a queue lifetime")))
     }
 
     /// A message that cannot be read is neither delivered nor removed: it stays, and so does everything on the disk.
@@ -82,12 +89,12 @@ extension SpoolEngine {
             $0.isActive = false
             $0.isUnreadable = true
         }
-        noteDamage(error.description)
+        noteDamage(error.description, id)
     }
 
-    mutating func noteDamage(_ text: String) {
-        guard !damages.contains(text) else { return }
-        damages.append(text)
+    mutating func noteDamage(_ text: String, _ id: QueueID) {
+        guard !damages.contains(where: { $0.text == text }) else { return }
+        damages.append(SpoolDamage(text, id: id))
         effects.append(.event(.damaged(text)))
     }
 }

@@ -12,6 +12,7 @@ extension SpoolEngine {
         guard monotonic >= nextSpaceCheck else { return }
         nextSpaceCheck = monotonic + 1
         guard let free = try? fileSystem.freeSpace(paths.directory) else { return }
+        freeSpace = free
         if isDelivering, options.reserveSize > 0, !hasReserve {
             // The last process may have left one: making another would need twice the space.
             hasReserve = findsReserve()
@@ -41,6 +42,7 @@ extension SpoolEngine {
     /// Gives the reserve to the journal: from now on only outcomes are written, until there is space again.
     mutating func releaseReserve() {
         storageIsShort = true
+        freeSpace = 0
         nextSpaceCheck = monotonic + 1
         hasReserve = false
         try? fileSystem.unlink(paths.reserve)
@@ -58,9 +60,12 @@ extension SpoolEngine {
         }
     }
 
+    /// Copying takes space before it gives any back. When that is short, what is left belongs to outcomes and bounces.
+    private var mayCopy: Bool { !storageIsShort || freeSpace >= 2 * UInt64(options.segmentSize) }
+
     /// Copies a few live messages of the oldest segment forward when the journal is mostly dead weight.
     mutating func planCopies(_ batch: inout Batch) {
-        guard mayDelete, stoppedUntil == nil, journal.segments.count > 1, let oldest = journal.segments.first else { return }
+        guard mayDelete, mayCopy, stoppedUntil == nil, journal.segments.count > 1, let oldest = journal.segments.first else { return }
         if copySegment != oldest.number {
             copyQueue = []
             // Each start begins a segment, so many restarts leave many small ones, each an open file.
@@ -68,7 +73,7 @@ extension SpoolEngine {
             let isScattered = journal.segments.count > 32 + 2 * (journal.bytes / options.segmentSize)
             guard hasDeadWeight || isScattered else { return }
             copySegment = oldest.number
-            copyQueue.append(contentsOf: index.entries.lazy.filter { $0.value.base.segment == oldest.number }.map(\.key).sorted())
+            copyQueue.append(contentsOf: index.entries.ids { $1.base.segment == oldest.number })
         }
         var bytes = 0
         while bytes < 1 << 20, let id = copyQueue.popFirst() {
@@ -78,7 +83,7 @@ extension SpoolEngine {
                 batch.add(record, fact, .copy)
                 bytes += record.length
             } catch {
-                if entry.isActive { noteDamage(error.description) } else { giveUpReading(id, error) }
+                if entry.isActive { noteDamage(error.description, id) } else { giveUpReading(id, error) }
                 return
             }
         }

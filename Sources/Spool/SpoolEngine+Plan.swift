@@ -13,6 +13,7 @@ extension SpoolEngine {
             case bulk
             case lease
             case accept(PendingAccept)
+            case clock
             case end
         }
 
@@ -41,12 +42,17 @@ extension SpoolEngine {
         let ids: [QueueID]
         switch command.selection {
         case .message(let id):
-            guard index[id] != nil else { return effects.append(.finish(command.completion, .failure(.unknownQueueID(id)))) }
+            guard index[id] != nil || index.quarantine[id] != nil else {
+                return effects.append(.finish(command.completion, .failure(.unknownQueueID(id))))
+            }
             ids = [id]
         case .all:
-            ids = index.entries.keys.sorted()
+            // What cannot be read is deleted one by one only, by someone who knows what it was.
+            ids = index.entries.ids { _, _ in true }
         }
-        let concerned = ids.filter { id in index[id].map { command.operation.concerns($0) } ?? false }
+        let concerned = ids.filter { id in
+            index[id].map { command.operation.concerns($0) } ?? (command.operation == .delete && index.quarantine[id] != nil)
+        }
         guard command.operation != .flush else {
             for id in concerned { makeReady(id) }
             return effects.append(.finish(command.completion, .success(concerned.count)))
@@ -57,7 +63,7 @@ extension SpoolEngine {
     /// Plans one piece of the oldest operation. Messages that have gone in the meantime are passed over.
     mutating func planBulk(_ batch: inout Batch) {
         while let work = bulk.first {
-            let present = work.ids.prefix(Self.bulkPiece).filter { index[$0] != nil }
+            let present = work.ids.prefix(Self.bulkPiece).filter { index[$0] != nil || index.quarantine[$0] != nil }
             for id in present {
                 let fact: JournalFact =
                     switch work.operation {
@@ -97,6 +103,13 @@ extension SpoolEngine {
         batch.add(fact.encoded(), fact, .lease)
     }
 
+    /// A jump of the clock is made durable at once: the next process must know of it, and may begin before any mail comes.
+    func planClockNote(_ batch: inout Batch) {
+        guard clockJumped else { return }
+        let fact = JournalFact.queueIDLimit(index.queueIDLimit)
+        batch.add(fact.encoded(), fact, .clock)
+    }
+
     mutating func planAccepts(_ batch: inout Batch, _ accepts: [PendingAccept]) {
         guard !accepts.isEmpty else { return }
         if storageIsShort { return refuse(accepts, .insufficientStorage, isVoid: true) }
@@ -124,7 +137,7 @@ extension SpoolEngine {
     func planEnd(_ batch: inout Batch) {
         // Looking at a queue must not change it, so nothing is written if nothing has been.
         guard journal.isOpen || !batch.items.isEmpty, !(index.endedCleanly && batch.items.isEmpty) else { return }
-        guard activeCount == 0, removedInDelivery.isEmpty, !index.entries.values.contains(where: \.isSuspect) else { return }
+        guard activeCount == 0, removedInDelivery.isEmpty, index.entries.ids(where: { $1.isSuspect }).isEmpty else { return }
         batch.add(JournalFact.cleanEnd.encoded(), .cleanEnd, .end)
     }
 }

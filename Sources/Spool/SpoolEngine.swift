@@ -12,7 +12,7 @@ struct SpoolEngine: Sendable {
     var index: QueueIndex
     var schedule = Schedule()
     var clockTrust: ClockTrust
-    var damages: [String]
+    var damages: [SpoolDamage]
     /// A removal may not be durable, so no other one may follow it.
     var deletionStopped = false
 
@@ -34,6 +34,10 @@ struct SpoolEngine: Sendable {
     /// Set while nothing can be written.
     var stoppedUntil: Double?
     var storageIsShort = false
+    /// At the last look.
+    var freeSpace: UInt64 = .max
+    /// The clock has jumped, and no segment says so yet.
+    var clockJumped = false
     var nextSpaceCheck: Double = -1
     var hasReserve = false
     var accepted = 0
@@ -57,31 +61,39 @@ struct SpoolEngine: Sendable {
         self.wall = wall
         self.monotonic = monotonic
         backOff = BackOff(options)
-        journal = Journal(
-            fileSystem: fileSystem,
-            directory: paths.journal,
-            segments: replay.segments,
-            nextNumber: replay.nextNumber,
-            nextBatch: replay.nextBatch,
-            lastChecksum: replay.lastChecksum
-        )
+        journal = Journal(fileSystem: fileSystem, directory: paths.journal, replay: replay)
         index = replay.index
         damages = replay.damages
-        clockTrust = ClockTrust(wall: wall, monotonic: monotonic, newest: replay.newestTime)
+        clockTrust = ClockTrust(wall: wall, monotonic: monotonic, newest: replay.newestTime, clockSet: replay.clockSet)
         nextRun = monotonic
-        for (id, entry) in index.entries {
-            if !index.endedCleanly, !entry.isHeld, entry.nextAttempt <= wall { index.update(id) { $0.isSuspect = true } }
+        enqueueAll()
+    }
+
+    /// The start: every message finds its place in one pass.
+    private mutating func enqueueAll() {
+        let mayBeInDelivery = !index.endedCleanly
+        let (wall, monotonic, backOff) = (wall, monotonic, backOff)
+        var schedule = Schedule()
+        index.updateEach { id, entry in
+            guard !entry.isHeld, !entry.isUnreadable else { return }
+            entry.isSuspect = mayBeInDelivery && entry.nextAttempt <= wall
+            let delay = backOff.delay(until: entry.nextAttempt, now: wall)
+            if delay > 0 {
+                entry.deadline = monotonic + delay
+                schedule.add(id, at: entry.deadline)
+            } else {
+                entry.isReady = true
+                schedule.appendReady(id)
+            }
         }
-        for id in index.entries.keys.sorted() { enqueue(id) }
+        self.schedule = schedule
     }
 
     /// One turn at the given times. The effects are to be carried out in order, outside.
     mutating func turn(_ work: EngineWork, wall: Double, monotonic: Double) -> [EngineEffect] {
         self.wall = wall
         self.monotonic = monotonic
-        if clockTrust.note(wall: wall, monotonic: monotonic) {
-            effects.append(.event(.clockNotTrusted("the clock has been set; nothing in the queue expires before a restart")))
-        }
+        noteClock()
         checkSpace()
         for failure in work.failedLoads { giveUpReading(failure.id, failure.error) }
         for command in work.commands { begin(command) }
@@ -91,6 +103,7 @@ struct SpoolEngine: Sendable {
         carriedReports = []
         planBulk(&batch)
         planLease(&batch, upTo: work.leaseUpTo)
+        planClockNote(&batch)
         planAccepts(&batch, work.accepts)
         if work.isClosing { planEnd(&batch) }
         if !batch.items.isEmpty { commit(batch) }
@@ -113,7 +126,7 @@ struct SpoolEngine: Sendable {
 
     var status: SpoolStatus {
         var status = SpoolStatus()
-        for entry in index.entries.values {
+        index.entries.forEach { _, entry in
             if entry.isHeld || entry.isUnreadable {
                 status.held += 1
             } else if entry.isActive {
@@ -124,11 +137,12 @@ struct SpoolEngine: Sendable {
                 status.deferred += 1
             }
         }
+        status.quarantined = index.quarantine.count
         status.journalBytes = journal.bytes
         status.segments = journal.segments.count
         status.isAccepting = stoppedUntil == nil && !storageIsShort
-        status.clockIsTrusted = clockTrust.isTrusted(wall: wall)
-        status.damages = damages
+        status.clockIsTrusted = clockTrust.mayExpire(after: max(options.maximalQueueLifetime, options.bounceQueueLifetime), wall: wall)
+        status.damages = damages.map(\.text)
         status.flushes = journal.flushes
         status.accepted = accepted
         return status

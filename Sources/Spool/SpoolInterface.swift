@@ -79,6 +79,8 @@ package struct SpoolStatus: Sendable, Hashable {
     package var held = 0
     /// Waiting for a place among the active.
     package var ready = 0
+    /// Accepted, and of their records no more than the id can be read.
+    package var quarantined = 0
     package var journalBytes = 0
     package var segments = 0
     package var isAccepting = true

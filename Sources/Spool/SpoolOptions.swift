@@ -27,8 +27,8 @@ package struct SpoolOptions: Sendable {
     package var memoryLimit = 64 << 20
     /// Space kept aside so that outcomes and bounces can be written when the disk is full; 0 for none.
     package var reserveSize = 16 << 20
-    /// How long an outcome may wait for a flush that it can share.
-    package var outcomeDelay: Double = 0.1
+    /// How long an outcome may wait for a flush that it can share. The flush itself must fit into the 100 ms that are promised.
+    package var outcomeDelay: Double = 0.05
     /// Queue ids are made durable this many at a time.
     package var queueIDLease: UInt64 = 16_384
     /// Threads for blocking work: content files and reading back.

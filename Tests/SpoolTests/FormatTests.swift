@@ -15,7 +15,23 @@ import Testing
         queueIDLimit: 4_711,
         previousNumber: 2,
         previousEnd: 999,
-        previousChecksum: 5
+        previousChecksum: 5,
+        previousIndexLength: 77,
+        previousIndexChecksum: 6,
+        clockSet: 1_794_000_000
+    )
+
+    /// As the first format had it: no index, no clock.
+    static let headerOfVersion1 = SegmentHeader(
+        version: 1,
+        number: 1,
+        salt: 0x1122_3344_5566_7788,
+        created: 1_795_000_000,
+        firstBatch: 1,
+        queueIDLimit: 4_711,
+        previousNumber: 0,
+        previousEnd: 0,
+        previousChecksum: 0
     )
 
     static func message(_ recipients: Int = 2) -> MessageRecord {
@@ -54,7 +70,7 @@ import Testing
     static let body = ByteBuffer(string: "Subject: x\n")
 
     /// A segment with one batch for each list of facts, and where each batch ends.
-    static func segment(_ batches: [[JournalFact]]) -> (bytes: ByteBuffer, ends: [Int]) {
+    static func segment(_ batches: [[JournalFact]], header: SegmentHeader = Self.header) -> (bytes: ByteBuffer, ends: [Int]) {
         var out = header.encoded()
         var ends: [Int] = []
         var previous = header.previousChecksum
@@ -88,6 +104,9 @@ import Testing
 
     @Test func segmentHeaderRoundTrip() {
         #expect(SegmentHeader.parse(Self.header.encoded()) == .header(Self.header))
+        #expect(Self.header.encoded().readableBytes == SegmentHeader.length)
+        #expect(SegmentHeader.parse(Self.headerOfVersion1.encoded()) == .header(Self.headerOfVersion1))
+        #expect(Self.headerOfVersion1.encoded().readableBytes == 88)
         var newer = Self.header.encoded()
         newer.setInteger(UInt32(9), at: 8, endianness: .little)
         #expect(SegmentHeader.parse(newer) == .version(9))
@@ -149,6 +168,60 @@ import Testing
         }
     }
 
+    /// What is left of a record in the middle of the journal when a byte of it is changed.
+    @Test(arguments: [
+        (RecordHeader.length + 3, SegmentScan.Damage.Remains.acceptedID, 0),
+        (RecordHeader.length + 150, SegmentScan.Damage.Remains.envelope, 1),
+    ]) func whatIsLeftOfADamagedAccept(place: Int, remains: SegmentScan.Damage.Remains, facts: Int) throws {
+        var (bytes, _) = Self.segment([[Self.facts[0]], [Self.facts[3]]])
+        let start = SegmentHeader.length + BatchHeader.length
+        let head = Int(try #require(RecordHeader(parsing: bytes.getSlice(at: start, length: RecordHeader.length)!)).headLength)
+        let offset = start + (remains == .envelope ? RecordHeader.length + head + 2 : place)
+        bytes.setInteger(bytes.getInteger(at: offset, as: UInt8.self)! ^ 1, at: offset)
+        let scan = SegmentScan(bytes, header: Self.header, sealedAt: nil)
+        #expect(scan.damages.map(\.id) == [QueueID(rawValue: 70)])
+        #expect(scan.damages.map(\.remains) == [remains])
+        #expect(scan.records.count == facts + 1)
+    }
+
+    @Test func indexRoundTrip() throws {
+        var index = SegmentIndex()
+        index.newestTime = 1_795_000_002
+        var facts: [IndexFact] = []
+        for (number, fact) in Self.facts.enumerated() {
+            let location = RecordLocation(segment: 3, offset: 200 + number * 300, headLength: 100, bodyLength: 11)
+            fact.forEachIndexFact(at: location) {
+                facts.append($0)
+                index.append($0)
+            }
+        }
+        #expect(facts.count == Self.facts.count + 1)
+        let bytes = index.encoded()
+        var read: [IndexFact] = []
+        #expect(SegmentIndex.parse(bytes, checksum: crc32c(bytes), segment: 3, end: 10_000) { read.append($0) } == index.newestTime)
+        #expect(read == facts)
+        // Not one byte may be missing or changed, and no record may lie outside the segment.
+        #expect(SegmentIndex.parse(bytes, checksum: crc32c(bytes) ^ 1, segment: 3, end: 10_000) { _ in } == nil)
+        #expect(SegmentIndex.parse(bytes, checksum: crc32c(bytes), segment: 3, end: 300) { _ in } == nil)
+        for seed in 1...1_000 {
+            var random = SeededRandom(seed: UInt64(seed))
+            var mutated = bytes
+            let place = Int.random(in: 0..<mutated.readableBytes, using: &random)
+            mutated.setInteger(UInt8.random(in: 0...255, using: &random), at: place)
+            if seed % 3 == 0 { mutated = mutated.getSlice(at: 0, length: place)! }
+            _ = SegmentIndex.parse(mutated, checksum: crc32c(mutated), segment: 3, end: 10_000) { _ in }
+        }
+    }
+
+    @Test func indexAtTheEndIsNoTornBatch() {
+        var (bytes, ends) = Self.segment([[Self.facts[0]]])
+        bytes.writeImmutableBuffer(SegmentIndex().encoded())
+        for cut in 8...24 {
+            let scan = SegmentScan(bytes.getSlice(at: 0, length: ends[0] + cut)!, header: Self.header, sealedAt: nil)
+            #expect(!scan.isTorn && scan.end == ends[0] && scan.damages.isEmpty)
+        }
+    }
+
     @Test func contentCannotForgeABatch() {
         // A message that holds a copy of a batch, but with a salt its sender had to guess.
         var forged = BatchHeader(salt: 1, number: 9, time: 0, recordsLength: 0, recordCount: 0, previousChecksum: 0, recordsChecksum: 0)
@@ -197,7 +270,7 @@ import Testing
             if let fact = JournalFact(header, head: head) {
                 var index = QueueIndex()
                 let location = RecordLocation(segment: 1, offset: 88, headLength: head.readableBytes, bodyLength: 11)
-                _ = index.apply(fact, at: location)
+                fact.forEachIndexFact(at: location) { _ = index.apply($0) }
                 // What could be read can be written and read again.
                 #expect(JournalFact(header, head: fact.encoded(body: Self.body).head) == fact)
             }

@@ -17,17 +17,28 @@ import Testing
         bench.disk.processCrash()
         // The second message's record, somewhere in its content.
         bench.disk.corrupt("/q/journal/00000001.log", at: 5_000, with: [1, 2, 3])
+        // And the index at the end, so that the segment itself is read.
+        let length = try #require(bench.disk.contents("/q/journal/00000001.log")).readableBytes
+        bench.disk.corrupt("/q/journal/00000001.log", at: length - 3, with: [1, 2, 3])
         let observer = RecordingObserver()
         spool = try bench.open(observer)
         #expect(observer.damages.count == 1)
         #expect(try spool.status().damages == observer.damages)
         let left = try spool.list().map(\.id)
-        #expect(left == ids.filter { $0 != ids[1] } + [large])
+        // The envelope is still there; the message waits for someone to look at it.
+        #expect(left == ids + [large])
+        #expect(try spool.list().filter { $0.state == .hold }.map(\.id) == [ids[1]])
         spool.start(agent: agent)
-        for id in left { #expect(try spool.perform(.delete, on: .message(id)) == 1) }
+        for id in left where id != ids[1] { #expect(try spool.perform(.delete, on: .message(id)) == 1) }
         #expect(try spool.status().segments >= 3)
         #expect(bench.disk.contents("/q/journal/00000001.log") != nil)
         #expect(bench.disk.contents("/q/content/\(large)") != nil)
+        // Once the damaged message has been given up, space is given back.
+        #expect(try spool.perform(.delete, on: .message(ids[1])) == 1)
+        #expect(try spool.status().damages.isEmpty)
+        _ = try bench.accept(spool)
+        spool.turn()
+        #expect(bench.disk.contents("/q/journal/00000001.log") == nil)
         // New ids keep away from any that the lost record may have spoken of.
         #expect(try spool.reserveQueueID() > large)
     }
@@ -53,8 +64,8 @@ import Testing
         let spool = try bench.open(observer)
         let (id, _) = try bench.accept(spool)
         let (other, _) = try bench.accept(spool)
-        // Segment header 88, lease batch 48 + 32, batch header 48, record header 32: the head of the first message.
-        bench.disk.corrupt("/q/journal/00000001.log", at: 88 + 48 + 32 + 48 + 32 + 30, with: [0xFF, 0xFE])
+        // Segment header 104, lease batch 48 + 32, batch header 48, record header 32: the head of the first message.
+        bench.disk.corrupt("/q/journal/00000001.log", at: 104 + 48 + 32 + 48 + 32 + 30, with: [0xFF, 0xFE])
         let agent = RecordingAgent()
         spool.start(agent: agent)
         spool.turn()
@@ -110,8 +121,8 @@ import Testing
         let bench = Bench()
         _ = try bench.accept(try bench.open())
         bench.disk.processCrash()
-        bench.disk.corrupt("/q/journal/00000001.log", at: 8, with: [2])
-        #expect(throws: SpoolError.unsupportedFormat("/q/journal has format 2, this is 1")) { try bench.open() }
+        bench.disk.corrupt("/q/journal/00000001.log", at: 8, with: [3])
+        #expect(throws: SpoolError.unsupportedFormat("/q/journal has format 3, this is 2")) { try bench.open() }
     }
 
     @Test func strayAndShortReportsDoNoHarm() throws {

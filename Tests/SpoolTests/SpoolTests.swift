@@ -184,6 +184,40 @@ struct Bench {
         }
     }
 
+    /// After a jump nothing expires for one lifetime, in this process or the next; after that, what is old is old.
+    @Test(arguments: [6 * 86_400.0, -86_400], [false, true]) func expiryComesBackAfterAJump(step: Double, restart: Bool) throws {
+        let bench = Bench()
+        var spool = try bench.open()
+        let (id, _) = try bench.accept(spool)
+        spool.turn()
+        bench.clock.step(step)
+        spool.turn()
+        #expect(try !spool.status().clockIsTrusted)
+        func attempt() throws -> Bool {
+            if restart {
+                bench.disk.powerCut()
+                spool = try bench.open()
+            }
+            let agent = RecordingAgent()
+            spool.start(agent: agent)
+            spool.turn()
+            _ = try spool.perform(.flush, on: .all)
+            spool.turn()
+            let job = try #require(agent.jobs.first { $0.id == id })
+            spool.record(DeliveryReport(id: id, outcomes: [.deferred("x"), .deferred("y")]))
+            spool.turn()
+            return job.isExpired
+        }
+        #expect(try !attempt())
+        bench.clock.advance(4.9 * 86_400)
+        #expect(try !attempt())
+        bench.clock.advance(0.2 * 86_400)
+        #expect(try attempt() == (step > 0))
+        bench.clock.advance(86_400)
+        #expect(try attempt())
+        #expect(try spool.status().clockIsTrusted)
+    }
+
     @Test func holdReleaseFlushDelete() throws {
         let bench = Bench()
         let spool = try bench.open()
@@ -257,6 +291,35 @@ struct Bench {
             #expect(try again.list().map(\.id) == [first, third])
             #expect(try again.status().damages.isEmpty)
         }
+    }
+
+    /// What space there is belongs to outcomes and bounces, not to the copies of a compaction.
+    @Test func nothingIsCopiedForwardWhileTheDiskIsFull() throws {
+        var bench = Bench()
+        let spool = try bench.open()
+        bench.options.queueMinFree = 0
+        var kept: [QueueID] = []
+        var gone: [QueueID] = []
+        for number in 0..<40 {
+            let (id, _) = try bench.accept(spool, size: 3_000)
+            if number % 5 == 0 { kept.append(id) } else { gone.append(id) }
+        }
+        bench.disk.processCrash()
+        bench.options.queueMinFree = 1 << 20
+        bench.disk.capacity = 175_000
+        let again = try bench.open()
+        again.turn()
+        #expect(again.storageIsShort)
+        let before = bench.disk.contents("/q/journal/00000001.log")
+        for id in gone { #expect(try again.perform(.delete, on: .message(id)) == 1) }
+        bench.clock.advance(2)
+        for _ in 0..<10 { again.turn() }
+        #expect(bench.disk.contents("/q/journal/00000001.log") == before)
+        bench.disk.capacity = 1 << 30
+        bench.clock.advance(2)
+        for _ in 0..<10 { again.turn() }
+        #expect(bench.disk.contents("/q/journal/00000001.log") == nil)
+        #expect(try again.list().map(\.id) == kept)
     }
 
     @Test func fullDiskTakesOutcomesAndNoMail() throws {

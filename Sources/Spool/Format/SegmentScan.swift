@@ -1,4 +1,5 @@
 import NIOCore
+import SMTPCore
 
 /// What a segment's bytes say. Pure: the same bytes give the same answer, and no bytes can make it trap.
 struct SegmentScan: Sendable {
@@ -13,6 +14,14 @@ struct SegmentScan: Sendable {
         var offset: Int
         var length: Int
         var what: String
+        /// The message it is about, if that can still be read.
+        var id: QueueID?
+        /// What of it is still there: the envelope without the content, or only the id of a record that was an accept.
+        var remains = Remains.nothing
+
+        enum Remains: Sendable, Hashable {
+            case nothing, envelope, acceptedID
+        }
     }
 
     /// In the order they were written.
@@ -33,17 +42,17 @@ struct SegmentScan: Sendable {
 
     /// - Parameter sealedAt: where the successor says that this segment ends; nil for the last segment, the only one that can be torn.
     init(_ bytes: ByteBuffer, header: SegmentHeader, sealedAt: Int?) {
-        end = SegmentHeader.length
+        end = header.length
         lastChecksum = header.previousChecksum
         nextBatch = header.firstBatch
         newestTime = header.created
         let limit = min(sealedAt ?? bytes.readableBytes, bytes.readableBytes)
-        guard limit >= SegmentHeader.length, let bytes = bytes.getSlice(at: bytes.readerIndex, length: limit) else {
+        guard limit >= header.length, let bytes = bytes.getSlice(at: bytes.readerIndex, length: limit) else {
             damages.append(Damage(offset: limit, length: (sealedAt ?? 0) - limit, what: "segment is shorter than its header"))
-            end = max(sealedAt ?? 0, SegmentHeader.length)
+            end = max(sealedAt ?? 0, header.length)
             return
         }
-        var position = SegmentHeader.length
+        var position = header.length
         while position < limit {
             if let (batch, next) = Self.wholeBatch(bytes, at: position, salt: header.salt) {
                 take(batch.header, batch.records, at: position)
@@ -54,6 +63,8 @@ struct SegmentScan: Sendable {
             }
             let following = Self.nextBatchHeader(bytes, after: position, salt: header.salt)
             if sealedAt == nil, following == nil {
+                // The index of a segment that was about to be sealed: everything before it is whole.
+                if SegmentIndex.begins(bytes, at: position) { return }
                 // One batch is written at a time, and the next one only after a flush: what cannot be read and is followed by nothing
                 // was never flushed. Its records are not believed one by one, as blocks reach the disk in any order.
                 isTorn = true
@@ -104,16 +115,32 @@ struct SegmentScan: Sendable {
         return (Batch(header: header, records: records), end)
     }
 
-    /// The record at `offset`, if it ends by `end` and all its checksums are right.
-    private static func record(_ bytes: ByteBuffer, at offset: Int, end: Int, checksum: inout UInt32) -> Record? {
+    /// What can be read of a record.
+    private enum Found {
+        case whole(Record)
+        /// The content fails its checksum.
+        case withoutBody(Record)
+        /// The facts fail theirs, or mean nothing.
+        case headerOnly(RecordHeader)
+        case nothing
+    }
+
+    private static func find(_ bytes: ByteBuffer, at offset: Int, end: Int) -> (found: Found, header: ByteBuffer) {
         guard end - offset >= RecordHeader.length, let slice = bytes.getSlice(at: offset, length: RecordHeader.length),
             let header = RecordHeader(parsing: slice), header.recordLength <= end - offset,
             let head = bytes.getSlice(at: offset + RecordHeader.length, length: Int(header.headLength)),
-            let body = bytes.getSlice(at: offset + RecordHeader.length + Int(header.headLength), length: Int(header.bodyLength)),
-            crc32c(head) == header.headChecksum, crc32c(body) == header.bodyChecksum, let fact = JournalFact(header, head: head)
-        else { return nil }
-        checksum = crc32c(slice, continuing: checksum)
-        return Record(fact: fact, header: header, offset: offset)
+            let body = bytes.getSlice(at: offset + RecordHeader.length + Int(header.headLength), length: Int(header.bodyLength))
+        else { return (.nothing, ByteBuffer()) }
+        guard crc32c(head) == header.headChecksum, let fact = JournalFact(header, head: head) else { return (.headerOnly(header), slice) }
+        let record = Record(fact: fact, header: header, offset: offset)
+        return (crc32c(body) == header.bodyChecksum ? .whole(record) : .withoutBody(record), slice)
+    }
+
+    /// The record at `offset`, if it ends by `end` and all its checksums are right.
+    private static func record(_ bytes: ByteBuffer, at offset: Int, end: Int, checksum: inout UInt32) -> Record? {
+        guard case (.whole(let record), let header) = find(bytes, at: offset, end: end) else { return nil }
+        checksum = crc32c(header, continuing: checksum)
+        return record
     }
 
     /// Where the next readable batch header begins. Only this server can have written one, since no one else knows the salt.
@@ -145,22 +172,40 @@ struct SegmentScan: Sendable {
             nextBatch &+= 1
         }
         while offset < end {
-            var ignored: UInt32 = 0
-            if let record = Self.record(bytes, at: offset, end: end, checksum: &ignored) {
+            switch Self.find(bytes, at: offset, end: end).found {
+            case .whole(let record):
                 records.append(record)
                 offset += record.header.recordLength
-            } else if let slice = bytes.getSlice(at: offset, length: min(RecordHeader.length, end - offset)),
-                let header = RecordHeader(parsing: slice), header.recordLength <= end - offset
-            {
-                damages.append(
-                    Damage(offset: offset, length: header.recordLength, what: "\(header.kind) record of \(header.id) is unreadable")
-                )
+            case .withoutBody(let record):
+                records.append(record)
+                noteDamage(record.header, offset, record.fact.contentID, .envelope, "content of \(record.fact.contentID) is unreadable")
+                offset += record.header.recordLength
+            case .headerOnly(let header):
+                let isAccept = header.kind == .message || header.kind == .messageInFile
+                let what = "\(header.kind) record of \(header.id) is unreadable"
+                noteDamage(header, offset, isAccept ? header.id : nil, isAccept ? .acceptedID : .nothing, what)
                 offset += header.recordLength
-            } else {
+            case .nothing:
                 damages.append(Damage(offset: offset, length: end - offset, what: "records are unreadable"))
                 return
             }
         }
         if damages.isEmpty { damages.append(Damage(offset: position, length: end - position, what: "batch header is unreadable")) }
+    }
+
+    private mutating func noteDamage(_ header: RecordHeader, _ offset: Int, _ id: QueueID?, _ remains: Damage.Remains, _ what: String) {
+        damages.append(Damage(offset: offset, length: header.recordLength, what: what, id: id, remains: remains))
+    }
+}
+
+extension JournalFact {
+    /// The message whose content is the record's body.
+    fileprivate var contentID: QueueID {
+        switch self {
+        case .message(let id, _, _), .hold(let id), .release(let id), .remove(let id): id
+        case .outcome(let id, _, let bounce): bounce?.id ?? id
+        case .queueIDLimit(let limit): QueueID(rawValue: limit)
+        case .cleanEnd: QueueID(rawValue: 0)
+        }
     }
 }
