@@ -29,14 +29,23 @@ struct LogOutput {
         }
     }
 
-    mutating func reopen(_ destination: LogDestination) {
-        guard case .file(let path) = destination else { return }
-        let fresh = Self.open(path)
-        // Keep writing to the old file rather than to nothing.
-        guard fresh >= 0 else { return }
-        close(descriptor)
+    /// A new descriptor of the destination, for `adopt` in this or another process; negative when it cannot be opened, and for standard
+    /// output, which stays what it is.
+    static func fresh(_ destination: LogDestination) -> CInt {
+        switch destination {
+        case .standardOutput: -1
+        case .file(let path): open(path)
+        case .syslog: connectSyslog()
+        }
+    }
+
+    mutating func adopt(_ fresh: CInt) {
+        if descriptor >= 0 { close(descriptor) }
         descriptor = fresh
     }
+
+    /// The syslog daemon went away, and cannot be reached from here.
+    var isLost: Bool { descriptor < 0 }
 
     mutating func write(_ bytes: [UInt8]) {
         guard isSyslog else { return writeAll(bytes[...]) }
@@ -56,11 +65,12 @@ struct LogOutput {
     }
 
     private mutating func sendDatagram(_ line: ArraySlice<UInt8>) {
-        if descriptor < 0 { descriptor = Self.connectSyslog() }
-        guard descriptor >= 0 else { return }
-        let count = unsafe line.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-        if count < 0, errno == ECONNREFUSED || errno == ENOTCONN {
-            // The daemon was restarted; try its new socket once, with the next line.
+        // A daemon that was restarted has a new socket: the line gets a second try there.
+        for _ in 0..<2 {
+            if descriptor < 0 { descriptor = Self.connectSyslog() }
+            guard descriptor >= 0 else { return }
+            let count = unsafe line.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            guard count < 0, errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET else { return }
             close(descriptor)
             descriptor = -1
         }

@@ -30,6 +30,7 @@ package final class LogWriter: LogSink {
     private let state = Mutex(State())
     private let queue = DispatchQueue(label: "postern.log")
     private let output: Mutex<LogOutput>
+    private let lossAction = Mutex<(@Sendable () -> Void)?>(nil)
 
     /// Opens the destination at once, while the process may still have the rights to. Throws `errno` for a file that cannot be opened;
     /// a missing syslog daemon is no error, it may come later.
@@ -61,8 +62,23 @@ package final class LogWriter: LogSink {
     /// Returns when everything written so far has reached the destination. Call before the process ends.
     package func flush() { queue.sync { drain() } }
 
-    /// Opens the file anew, after a rotation.
-    package func reopen() { output.withLock { $0.reopen(destination) } }
+    /// Opens the file anew, after a rotation, or connects to syslog again. Where that fails, the old file goes on being written.
+    package func reopen() {
+        let fresh = LogOutput.fresh(destination)
+        if fresh >= 0 { adopt(fresh) }
+    }
+
+    /// A new descriptor of the destination, to be passed to a process that can no longer open it; nil when there is none to pass.
+    package func freshDescriptor() -> CInt? {
+        let fresh = LogOutput.fresh(destination)
+        return fresh >= 0 ? fresh : nil
+    }
+
+    /// Goes on with a descriptor that another process has opened, which it owns from now on.
+    package func adopt(_ descriptor: CInt) { output.withLock { $0.adopt(descriptor) } }
+
+    /// Called on the log's own thread when the syslog daemon has gone and cannot be reached from here, for each batch of lines.
+    package func onLoss(_ action: @escaping @Sendable () -> Void) { lossAction.withLock { $0 = action } }
 
     private func makePrefix(_ now: Int) -> [UInt8] {
         switch destination {
@@ -103,7 +119,11 @@ package final class LogWriter: LogSink {
                 return (bytes, dropped)
             }
             if bytes.isEmpty { return }
-            output.withLock { $0.write(bytes) }
+            let isLost = output.withLock { output -> Bool in
+                output.write(bytes)
+                return output.isLost
+            }
+            if isLost { lossAction.withLock { $0 }?() }
             if dropped > 0 {
                 write(
                     tag: "postern/log",

@@ -3,9 +3,7 @@ package import MailLog
 package import Resolver
 package import Restrictions
 package import Routing
-package import Settings
 package import TLS
-package import Tables
 
 /// One smtpd service of master.cf, ready to serve: its parameters parsed once, and the rooms its sessions ask. Immutable and shared by all
 /// loops; sessions are started with ``startSession(on:service:executor:handOff:)``.
@@ -27,13 +25,9 @@ package final class SubmissionService: Sendable {
     /// - Parameters:
     ///   - tls: nil when TLS is off, or when its certificates could not be loaded (STARTTLS then answers 454).
     ///   - authenticator: nil when `smtpd_sasl_auth_enable = no`.
-    ///   - ownAddresses: what `inet_interfaces` and `proxy_interfaces` stand for (`permit_inet_interfaces`).
     ///   - cleanupTag: `$syslog_name/cleanup` without the service's overrides.
-    /// - Throws: every parameter that cannot be honoured.
     package init(
-        settings: ServiceSettings,
-        tables: TableRegistry,
-        ownAddresses: OwnAddresses,
+        policy: SessionPolicy,
         tls: TLSContext?,
         authenticator: (any Authenticator)?,
         rules: RestrictionEvaluator,
@@ -43,8 +37,8 @@ package final class SubmissionService: Sendable {
         cleanupTag: String = "postfix/cleanup",
         registry: SessionRegistry,
         limits: ClientLimits
-    ) throws(ConfigurationError) {
-        self.policy = try SessionPolicy(settings, tables: tables, ownAddresses: ownAddresses)
+    ) {
+        self.policy = policy
         self.tls = tls
         self.authenticator = authenticator
         self.rules = rules

@@ -8,11 +8,14 @@ struct StartCommand: ParsableCommand {
     @OptionGroup var config: ConfigurationOption
     @Flag(name: .long, help: "Stay in the foreground; without it the server detaches once it serves.")
     var foreground = false
+    @Flag(name: .long, help: .hidden)
+    var notify = false
 
     func run() throws {
         let status =
             foreground
-            ? ServerStart.run(configurationDirectory: config.resolved) : ServerStart.detach(configurationDirectory: config.resolved)
+            ? ServerStart.run(configurationDirectory: config.resolved, notify: notify)
+            : ServerStart.detach(configurationDirectory: config.resolved)
         throw ExitCode(status)
     }
 }
@@ -75,9 +78,14 @@ struct RoleCommand: ParsableCommand {
 
     @OptionGroup var config: ConfigurationOption
     @Argument var role: String
+    @Flag(name: .long, help: "Confine this process as the role is, then say what it can still do.")
+    var probe = false
+    @Argument(help: "With --probe: files and directories to try to open.")
+    var paths: [String] = []
 
     func run() throws {
         guard let role = Role(argument: role) else { throw ValidationError("no such role") }
+        if probe { throw ExitCode(RoleProbe.run(role, configurationDirectory: config.resolved, paths: paths)) }
         throw ExitCode(RoleMain.run(role, configurationDirectory: config.resolved))
     }
 }

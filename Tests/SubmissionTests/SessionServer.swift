@@ -40,10 +40,8 @@ final class SessionServer: Sendable {
         let loopback = IPAddress("127.0.0.1")!
         let router = try AddressRouter(settings: settings, tables: tables, ownAddresses: [loopback])
         let rules = try RestrictionEvaluator(settings: settings, tables: tables, router: router, names: names)
-        let service = try SubmissionService(
-            settings: settings,
-            tables: tables,
-            ownAddresses: OwnAddresses([loopback]),
+        let service = SubmissionService(
+            policy: try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses([loopback])),
             tls: tls,
             authenticator: authenticator,
             rules: rules,

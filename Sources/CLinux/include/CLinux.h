@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "confine.h"
+#include "probe.h"
+
 /// CRC-32C (Castagnoli) of `length` bytes, continuing from `crc` (0 to start). Uses SSE 4.2 where the processor has it.
 uint32_t postern_crc32c(uint32_t crc, const void *data, size_t length);
 
@@ -17,9 +20,6 @@ ssize_t postern_receive_fd(int socket, void *data, size_t capacity, int *fd);
 
 /// The user id of the process at the other end of a unix socket; -1 with errno on failure.
 int postern_peer_uid(int socket, uid_t *uid, pid_t *pid);
-
-/// No core files, no ptrace, no new privileges. Returns 0 or errno.
-int postern_harden_process(void);
 
 /// Makes a signalfd for the signals the supervisor answers (TERM, INT, HUP, CHLD, USR1), blocked in this thread. -1 with errno on failure.
 int postern_signal_descriptor(void);

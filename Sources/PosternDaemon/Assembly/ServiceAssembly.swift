@@ -12,6 +12,7 @@ import Tables
 /// may still read those files, to serve.
 struct ServiceAssembly {
     let settings: ServiceSettings
+    let policy: SessionPolicy
     /// nil when TLS is off, or when no certificate is configured.
     let tls: TLSContext?
     let rules: RestrictionEvaluator
@@ -30,17 +31,20 @@ struct ServiceAssembly {
         tls = Self.serverTLS(settings, &diagnostics, &failed)
         var router: AddressRouter?
         var rules: RestrictionEvaluator?
+        var policy: SessionPolicy?
         do {
             let built = try AddressRouter(settings: settings, tables: tables, ownAddresses: ownAddresses)
             diagnostics += built.warnings
             router = built
             rules = try RestrictionEvaluator(settings: settings, tables: tables, router: built, names: names)
             diagnostics += rules?.warnings ?? []
+            policy = try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(ownAddresses))
         } catch {
             diagnostics += error.diagnostics
             failed = true
         }
-        guard !failed, let router, let rules else { return nil }
+        guard !failed, let router, let rules, let policy else { return nil }
+        self.policy = policy
         self.router = router
         self.rules = rules
     }

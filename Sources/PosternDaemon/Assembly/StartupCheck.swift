@@ -42,7 +42,7 @@ package struct StartupCheck {
         let names = DeferredNameService()
         for service in configuration.smtpdServices {
             let settings = configuration.settings(for: service)
-            let assembly = ServiceAssembly(
+            _ = ServiceAssembly(
                 settings,
                 tables: tables,
                 ownAddresses: configuration.ownAddresses,
@@ -50,10 +50,6 @@ package struct StartupCheck {
                 diagnostics: &diagnostics
             )
             checkAuthentication(settings)
-            guard assembly != nil else { continue }
-            do { _ = try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(configuration.ownAddresses)) } catch {
-                diagnostics += error.diagnostics
-            }
         }
         diagnostics += tables.warnings
     }

@@ -1,5 +1,6 @@
 import Authentication
 import Glibc
+import MailLog
 import Settings
 
 /// One SASL worker: blocking, crash-prone, secret-holding code in a process of its own.
@@ -14,9 +15,18 @@ struct AuthenticationRole {
         profile = profiles.cyrus[index]
     }
 
-    func run(_ control: ControlChannel) throws {
+    /// The queue is out of reach afterwards. Not chrooted, and in all its groups: saslauthd's socket and sasldb are outside.
+    func confine() throws -> Confinement.Report {
         try CyrusWorker.prepare(profile)
-        try environment.owner.become()
+        return try Confinement(
+            account: environment.owner,
+            reach: .allBut(Directories.privateToQueue(environment.main.text("queue_directory"))),
+            mayStartPrograms: true
+        ).apply()
+    }
+
+    func run(_ control: ControlChannel) throws {
+        environment.announce(try confine(), program: "auth")
         control.send(.ready)
         while case .message(let message, let descriptor) = control.receive() {
             switch message {
@@ -24,6 +34,7 @@ struct AuthenticationRole {
                 guard let descriptor else { continue }
                 // Closes the descriptor and returns when the smtpd role has closed its end: the process then waits for the next one's.
                 CyrusWorker.run(descriptor: descriptor, profile: profile)
+            case .reopenLog: if let descriptor { environment.log.adopt(descriptor) }
             case .stop: return
             default: if let descriptor { close(descriptor) }
             }

@@ -16,17 +16,29 @@ import Spool
 final class QueueRole {
     private let environment: RoleEnvironment
     private let assembly: RelayAssembly
-    private let resolverConfiguration: ResolverConfiguration
+    private let resolver: RoleEnvironment.ResolverSetup
 
     /// Opens everything that is read from files; the process may still be root.
     init(_ environment: RoleEnvironment) throws {
         self.environment = environment
         assembly = try RelayAssembly(environment.configuration)
-        resolverConfiguration = try environment.resolverConfiguration()
+        resolver = try environment.resolver()
+    }
+
+    /// Only the queue is in reach afterwards, not the server's keys and accounts.
+    func confine() throws -> Confinement.Report {
+        let queueDirectory = environment.main.text("queue_directory")
+        // Those below it, too: they may be links to another disk.
+        return try Confinement(
+            account: environment.owner,
+            reach: .only(writable: [queueDirectory] + Directories.privateToQueue(queueDirectory)),
+            secrets: environment.secretFiles
+        ).apply()
     }
 
     func run(_ control: ControlChannel) throws {
-        try environment.owner.become()
+        environment.log.onLoss { control.send(.reopenLog) }
+        environment.announce(try confine(), program: "qmgr", warnings: resolver.warnings)
         let queueDirectory = environment.main.text("queue_directory")
         let clock = SystemClock()
         let spool = try Spool.open(
@@ -42,7 +54,7 @@ final class QueueRole {
         let agent = RelayAgent(
             configuration: assembly.relay,
             resolver: { [router = assembly.router] address, sender in await router.resolve(address, sender: sender) },
-            names: StubResolver(resolverConfiguration, group: group),
+            names: StubResolver(resolver.configuration, group: group),
             log: environment.mailLog(environment.main, program: "qmgr"),
             executors: executors
         )
@@ -67,7 +79,7 @@ final class QueueRole {
         while case .message(let message, let descriptor) = control.receive() {
             switch (message, descriptor) {
             case (.handOff(let loop), let descriptor?): HandOffServer.serve(descriptor, intake: intake, on: loops[loop % loops.count])
-            case (.reopenLog, _): environment.log.reopen()
+            case (.reopenLog, let descriptor?): environment.log.adopt(descriptor)
             case (.stop, _): return
             default: if let descriptor { close(descriptor) }
             }

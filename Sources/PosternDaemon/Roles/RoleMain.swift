@@ -1,3 +1,4 @@
+import Authentication
 import Glibc
 import MailLog
 import Resolver
@@ -52,12 +53,34 @@ struct RoleEnvironment {
         return account
     }
 
-    /// resolv.conf and hosts, read while they are in reach.
-    func resolverConfiguration() throws -> ResolverConfiguration {
+    /// resolv.conf and hosts, read while they are in reach. What they lack is not logged at once: that would start a thread.
+    struct ResolverSetup {
+        let configuration: ResolverConfiguration
+        let warnings: [String]
+    }
+
+    func resolver() throws -> ResolverSetup {
         var warnings: [String] = []
         let configuration = try ResolverConfiguration.read(warnings: &warnings)
-        for warning in warnings { mailLog(main, program: "master").warning(warning) }
-        return configuration
+        return ResolverSetup(configuration: configuration, warnings: warnings)
+    }
+
+    /// Files whose groups a role that does not need them is not in: the accounts, the server's keys, the system's passwords.
+    var secretFiles: [String] {
+        var files = ["/etc/shadow"] + SASLProfiles(configuration).cyrus.map(\.sasldbPath)
+        for service in configuration.smtpdServices {
+            let settings = configuration.settings(for: service)
+            files += ["smtpd_tls_key_file", "smtpd_tls_eckey_file"].map(settings.text) + settings.list("smtpd_tls_chain_files")
+        }
+        return files.filter { $0.hasPrefix("/") }
+    }
+
+    /// The first lines of a role, once threads may exist: what it found, and what it has given up.
+    func announce(_ report: Confinement.Report, program: String, warnings: [String] = []) {
+        let log = mailLog(main, program: program)
+        for warning in warnings { log.warning(warning) }
+        log.info("\(report)")
+        for gap in report.gaps { log.warning(gap) }
     }
 
     /// `postfix` or what `syslog_name` says.

@@ -15,16 +15,16 @@ import Tables
 final class SMTPDRole {
     private let environment: RoleEnvironment
     private let assemblies: [String: ServiceAssembly]
-    private let resolverConfiguration: ResolverConfiguration
+    private let resolver: RoleEnvironment.ResolverSetup
     private let names = DeferredNameService()
     private let registry: SessionRegistry
-    private let tables = TableRegistry()
 
     /// Opens everything that is read from files; the process may still be root.
     init(_ environment: RoleEnvironment) throws {
         self.environment = environment
         registry = SessionRegistry(limit: Self.connectionLimit(environment.main.integer("smtpd_connection_limit")))
-        resolverConfiguration = try environment.resolverConfiguration()
+        resolver = try environment.resolver()
+        let tables = TableRegistry()
         var assemblies: [String: ServiceAssembly] = [:]
         var diagnostics: [Diagnostic] = []
         for service in environment.configuration.smtpdServices {
@@ -49,17 +49,32 @@ final class SMTPDRole {
     /// Seconds after which a service is served without AUTH, for its other clients' sake.
     private static let patience = 5.0
 
+    /// As on stock Debian: one service with `y` in the chroot column is enough, all services being served by one process.
+    private var chroot: String? {
+        environment.configuration.smtpdServices.contains(where: \.chroot) ? environment.main.text("queue_directory") : nil
+    }
+
+    /// No file is in reach afterwards: a session that was taken over finds neither the queue nor a key nor an account.
+    func confine() throws -> Confinement.Report {
+        try Confinement(
+            account: environment.smtpdOwner(),
+            chroot: chroot,
+            reach: .nothing,
+            secrets: environment.secretFiles
+        ).apply()
+    }
+
     func run(_ control: ControlChannel) throws {
-        let chroot = environment.configuration.smtpdServices.contains(where: \.chroot)
-        try environment.smtpdOwner().become(chroot: chroot ? environment.main.text("queue_directory") : nil)
+        let report = try confine()
+        environment.log.onLoss { control.send(.reopenLog) }
+        environment.announce(report, program: "smtpd", warnings: resolver.warnings)
         let server = try SMTPDServer(
             environment: environment,
             assemblies: assemblies,
-            resolverConfiguration: resolverConfiguration,
+            resolverConfiguration: resolver.configuration,
             names: names,
-            tables: tables,
             registry: registry,
-            isChrooted: chroot
+            isChrooted: report.chroot != nil
         )
         control.send(.ready)
         // Services whose back end has not yet said which mechanisms it offers. Their clients wait in the kernel's queue: an EHLO reply
@@ -80,7 +95,7 @@ final class SMTPDRole {
             case (.listen(let service, _), let descriptor?): waiting.append((service, descriptor))
             case (.handOff(let loop), let descriptor?): server.attachQueue(loop, descriptor)
             case (.authentication(let profile), let descriptor?): server.addWorker(profile, descriptor)
-            case (.reopenLog, _): environment.log.reopen()
+            case (.reopenLog, let descriptor?): environment.log.adopt(descriptor)
             case (.stop, _): break loop
             default: if let descriptor { close(descriptor) }
             }

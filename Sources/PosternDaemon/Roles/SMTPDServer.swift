@@ -30,7 +30,6 @@ final class SMTPDServer {
         assemblies: [String: ServiceAssembly],
         resolverConfiguration: ResolverConfiguration,
         names: DeferredNameService,
-        tables: TableRegistry,
         registry: SessionRegistry,
         isChrooted: Bool
     ) throws {
@@ -61,10 +60,8 @@ final class SMTPDServer {
                 case nil: nil
                 }
             poolOfService[service.name] = pool
-            services[service.name] = try SubmissionService(
-                settings: settings,
-                tables: tables,
-                ownAddresses: OwnAddresses(environment.configuration.ownAddresses),
+            services[service.name] = SubmissionService(
+                policy: assembly.policy,
                 tls: assembly.tls,
                 authenticator: try pool.map { AuthClient(configuration: try AuthClientConfiguration(settings), pool: $0) },
                 rules: assembly.rules,

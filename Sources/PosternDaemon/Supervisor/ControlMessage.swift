@@ -12,6 +12,7 @@ enum ControlMessage: Sendable, Hashable {
     case start
     /// Finish what is in flight and exit.
     case stop
+    /// Go on with this descriptor of the log (none for standard output). From a role: the syslog daemon is gone, and I cannot reach it.
     case reopenLog
 
     // From a role.

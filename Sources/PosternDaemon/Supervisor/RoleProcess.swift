@@ -43,6 +43,7 @@ struct RoleProcess {
     var control: ControlChannel?
     var startedAt = 0.0
     var isReady = false
+    var logPassedAt = 0.0
     var restarts = RestartPolicy()
     /// Monotonic seconds; set while the role is down.
     var restartAt: Double?

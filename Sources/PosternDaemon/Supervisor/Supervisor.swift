@@ -121,6 +121,9 @@ final class Supervisor {
                 self.onReady = nil
                 onReady()
             }
+        case .message(.reopenLog, _):
+            // At most once a second: a role is not trusted with our time.
+            if monotonicSeconds() - roles[index].logPassedAt >= 1 { passLog(to: index) }
         case .message(.failed(let reason), _):
             log.fatal("\(roles[index].role): \(reason)")
             if onReady != nil { startFailure = startFailure ?? reason }
@@ -140,10 +143,18 @@ final class Supervisor {
         case SIGTERM, SIGINT: beginStop()
         case SIGUSR1:
             (log.sink as? LogWriter)?.reopen()
-            for role in roles { role.control?.send(.reopenLog) }
+            for index in roles.indices { passLog(to: index) }
         case SIGHUP: log.warning("reload is not available yet: restart to apply a changed configuration")
         default: break
         }
+    }
+
+    /// Gives a role a new descriptor of the log, which it can no longer open for itself.
+    private func passLog(to index: Int) {
+        let fresh = (log.sink as? LogWriter)?.freshDescriptor()
+        roles[index].logPassedAt = monotonicSeconds()
+        roles[index].control?.send(.reopenLog, passing: fresh ?? -1)
+        if let fresh { close(fresh) }
     }
 
     private func reapAll() {

@@ -34,21 +34,30 @@ package struct Account: Sendable, Hashable {
     /// Whether this process may become somebody else. Without root everything runs as the caller.
     package static var isRoot: Bool { geteuid() == 0 }
 
-    /// Becomes this user for good, with its supplementary groups (a mail owner in group `sasl` reaches saslauthd's socket), and gives up
-    /// core files, tracing and new privileges. Without root only the latter. Call before any thread exists and before any byte is read
-    /// from the network.
-    package func become(chroot directory: String? = nil) throws(SystemError) {
-        if Account.isRoot {
-            // Group membership is read from /etc/group, so before the chroot.
-            guard unsafe initgroups(name, groupID) == 0 else { throw SystemError("initgroups \(name)") }
-            if let directory {
-                guard unsafe Glibc.chroot(directory) == 0, unsafe chdir("/") == 0 else { throw SystemError("chroot \(directory)") }
-            }
-            guard setgid(groupID) == 0 else { throw SystemError("setgid \(groupID)") }
-            guard setuid(userID) == 0 else { throw SystemError("setuid \(userID)") }
-            guard setuid(0) != 0 else { throw SystemError("setuid: root could be regained", code: EPERM) }
-        }
+    /// For a command that works as this user does (`queue`, `auth-test`): becomes it for good, with its supplementary groups. Roles give up
+    /// more, see ``Confinement``.
+    package func become() throws(SystemError) {
+        if Account.isRoot { try assume() }
         let code = postern_harden_process()
         if code != 0 { throw SystemError("prctl", code: code) }
+    }
+
+    /// Changes from root to this user, who is in its groups but not in those that `secrets` belong to.
+    func assume(chroot: String? = nil, secrets: [String] = []) throws(SystemError) {
+        // Group membership is read from /etc/group, so before the chroot.
+        let dropped = secrets.compactMap(Self.group(of:))
+        let code = unsafe postern_set_groups(name, groupID, dropped, dropped.count)
+        if code != 0 { throw SystemError("setgroups for \(name)", code: code) }
+        if let chroot {
+            guard unsafe Glibc.chroot(chroot) == 0, unsafe chdir("/") == 0 else { throw SystemError("chroot \(chroot)") }
+        }
+        guard setgid(groupID) == 0 else { throw SystemError("setgid \(groupID)") }
+        guard setuid(userID) == 0 else { throw SystemError("setuid \(userID)") }
+        guard setuid(0) != 0 else { throw SystemError("setuid: root could be regained", code: EPERM) }
+    }
+
+    private static func group(of path: String) -> gid_t? {
+        var status = stat()
+        return unsafe stat(path, &status) == 0 ? status.st_gid : nil
     }
 }

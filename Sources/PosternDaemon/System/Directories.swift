@@ -39,11 +39,19 @@ enum Directories {
         guard unsafe lchown(path, owner.userID, owner.groupID) == 0 else { throw SystemError("changing the owner of \(path)") }
     }
 
+    /// What only the queue role may touch below `queue_directory`, Postfix's own queue among it.
+    static func privateToQueue(_ queueDirectory: String) -> [String] {
+        let names = ownPrivate + ["incoming", "active", "deferred", "hold", "corrupt", "maildrop", "bounce", "defer", "saved", "flush"]
+        return names.map { "\(queueDirectory)/\($0)" }
+    }
+
+    private static let ownPrivate = ["journal", "content", "control"]
+
     /// What the queue role needs below `queue_directory`. Its own directories are private to the mail owner.
     static func prepareQueue(_ queueDirectory: String, owner: Account) throws(SystemError) {
         try create(queueDirectory, mode: 0o755, owner: owner)
         try create("\(queueDirectory)/pid", mode: 0o755, owner: owner)
-        for name in ["journal", "content", "control"] {
+        for name in ownPrivate {
             try create("\(queueDirectory)/\(name)", mode: 0o700, owner: owner)
             try give("\(queueDirectory)/\(name)", to: owner)
         }
