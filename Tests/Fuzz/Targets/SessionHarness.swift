@@ -91,10 +91,8 @@ private final class Server: Sendable {
         let loopback: IPAddress = .v4(0x7F00_0001)
         let names = ScriptedNameService()
         let router = try AddressRouter(settings: settings, tables: tables, ownAddresses: [loopback])
-        service = try SubmissionService(
-            settings: settings,
-            tables: tables,
-            ownAddresses: OwnAddresses([loopback]),
+        service = SubmissionService(
+            policy: try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses([loopback])),
             tls: nil,
             authenticator: ScriptedLogin(),
             rules: try RestrictionEvaluator(settings: settings, tables: tables, router: router, names: names),
