@@ -22,6 +22,7 @@ class Machine:
     def __init__(self):
         self.directory = private_directory("postern-stock-")
         self.processes = []
+        self.mounted = dict(MOUNTED)
         subprocess.run(["cp", "-a", "/etc", f"{self.directory}/etc"], check=True)
         shutil.rmtree(f"{self.directory}/etc/postfix", ignore_errors=True)
         for name in ("spool/postfix", "lib", "run", "etc/postfix/sasl"):
@@ -33,7 +34,7 @@ class Machine:
         self.write("etc/aliases", "postmaster: root\n")
 
     def inside(self, *command):
-        mounts = "".join(f'mount --bind "$0/{name}" {place} && ' for name, place in MOUNTED.items() if os.path.isdir(place))
+        mounts = "".join(f'mount --bind "$0/{name}" {place} && ' for name, place in self.mounted.items() if os.path.isdir(place))
         return ["unshare", "--mount", "sh", "-c", f'{mounts} exec "$@"', self.directory, *command]
 
     def run(self, *command, input=None, check=True):
@@ -76,6 +77,25 @@ class Machine:
             "mydestination=$myhostname, mail.example.com, localhost.example.com, localhost", f"relayhost={relayhost}",
             "mynetworks=127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128", "mailbox_size_limit=0", "recipient_delimiter=+", "inet_interfaces=all",
             "inet_protocols=all")
+
+    def syslog(self):
+        """A /dev of its own, with a daemon's socket in it; returns the socket."""
+        os.makedirs(self.path("dev"))
+        for name, numbers in {"null": (1, 3), "zero": (1, 5), "random": (1, 8), "urandom": (1, 9)}.items():
+            os.mknod(self.path(f"dev/{name}"), 0o020666, os.makedev(*numbers))
+            os.chmod(self.path(f"dev/{name}"), 0o666)
+        self.mounted["dev"] = "/dev"
+        return self.listen_syslog()
+
+    def listen_syslog(self):
+        path = self.path("dev/log")
+        if os.path.exists(path):
+            os.unlink(path)
+        daemon = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        daemon.bind(path)
+        os.chmod(path, 0o666)
+        daemon.settimeout(20)
+        return daemon
 
     def conf(self, *settings):
         self.run(BINARY, "conf", "-c", "/etc/postfix", "-e", *settings)
