@@ -76,6 +76,13 @@ let package = Package(
             dependencies: ["SMTPCore", "Settings", "Resolver", "Spool", nio, nioPosix, nioEmbedded],
             path: "Tests/PosternTesting"
         ),
+        .target(
+            name: "SpoolSimulation",
+            dependencies: ["Spool", "SMTPCore", "PosternTesting", nio],
+            path: "Tests/SpoolSimulation"
+        ),
+        // `make soak` builds it with optimisation, which the tests are not.
+        .executableTarget(name: "spool-soak", dependencies: ["SpoolSimulation"], path: "Tests/SpoolSoak"),
         .testTarget(name: "SMTPCoreTests", dependencies: ["SMTPCore"]),
         .testTarget(name: "ByteScanTests", dependencies: ["ByteScan", nio]),
         .testTarget(name: "MailLogTests", dependencies: ["MailLog"]),
@@ -93,7 +100,7 @@ let package = Package(
         ),
         .testTarget(name: "CleanupTests", dependencies: ["Cleanup", "Settings", "SMTPCore", nio]),
         .testTarget(name: "HandOffTests", dependencies: ["HandOff", "SMTPCore", "LoopTask", nio, nioPosix]),
-        .testTarget(name: "SpoolTests", dependencies: ["Spool", "SMTPCore", "PosternTesting", nio]),
+        .testTarget(name: "SpoolTests", dependencies: ["Spool", "SMTPCore", "PosternTesting", "SpoolSimulation", nio]),
         .testTarget(
             name: "RelayTests",
             dependencies: [

@@ -24,6 +24,31 @@ package final class SimulatedDisk: SpoolFileSystem {
     package func failFlush(after count: Int) { state.withLock { state in _ = state.failingFlushes.insert(state.flushes + count + 1) } }
     /// The write after that many more fails in the middle, with EIO.
     package func failWrite(after count: Int) { state.withLock { state in _ = state.failingWrites.insert(state.writes + count + 1) } }
+    /// The next operation but that many which is neither a write nor a flush fails once, with EIO.
+    package func failOther(after count: Int) { state.withLock { state in _ = state.failingOthers.insert(state.others + count + 1) } }
+    /// Operations that failed on command, or for want of space, since the disk was made.
+    package var failures: Int { state.withLock { $0.failures } }
+
+    /// What a disk may say without doing it. For showing that a test notices.
+    package struct Lies: OptionSet, Sendable {
+        package let rawValue: Int
+        package init(rawValue: Int) { self.rawValue = rawValue }
+        /// Flushes of files work without making anything durable.
+        package static let fileFlushes = Self(rawValue: 1)
+        /// The same for directories.
+        package static let directoryFlushes = Self(rawValue: 2)
+        /// A flush that fails says that it worked.
+        package static let failedFlushes = Self(rawValue: 4)
+        /// A write that fails in the middle says that it worked.
+        package static let failedWrites = Self(rawValue: 8)
+        /// A file that was removed durably comes back with the power, once in a while.
+        package static let removals = Self(rawValue: 16)
+    }
+    package var lies: Lies {
+        get { state.withLock { $0.lies } }
+        set { state.withLock { $0.lies = newValue } }
+    }
+
     /// Bytes the disk can hold.
     package var capacity: Int {
         get { state.withLock { $0.capacity } }
@@ -35,6 +60,10 @@ package final class SimulatedDisk: SpoolFileSystem {
     /// The process ended: what it wrote is still in the cache, and may be lost later.
     package func processCrash() { state.withLock { $0.restart() } }
 
+    /// Bytes that files take.
+    package var used: Int { state.withLock { $0.used } }
+    /// Names of the files in a directory.
+    package func names(in directory: String) -> [String] { state.withLock { $0.list(directory) } }
     /// What a reader would find, for tests that damage it.
     package func contents(_ path: String) -> ByteBuffer? { state.withLock { $0.file(at: path)?.bytes } }
     /// Changes bytes behind everyone's back, as a rotting disk would.
@@ -59,8 +88,7 @@ package final class SimulatedDisk: SpoolFileSystem {
     package func list(_ path: String) throws(FileSystemError) -> [String] {
         try state.withLock { state throws(FileSystemError) in
             try state.step("list", path)
-            return state.names.keys.filter { $0.hasPrefix(path + "/") }.map { String($0.dropFirst(path.count + 1)) }
-                .filter { !$0.contains("/") }.sorted()
+            return state.list(path)
         }
     }
 
@@ -90,7 +118,6 @@ package final class SimulatedDisk: SpoolFileSystem {
 
     package func syncDirectory(_ path: String) throws(FileSystemError) {
         try state.withLock { state throws(FileSystemError) in
-            try state.step("fsync directory", path)
             try state.flushNames(path)
         }
     }
@@ -125,7 +152,7 @@ package final class SimulatedDisk: SpoolFileSystem {
     ) throws(FileSystemError) -> R {
         try state.withLock { state throws(FileSystemError) in
             guard state.boot == file.boot else { throw FileSystemError(operation: operation, path: file.path, code: 5) }
-            if operation != "write" { try state.step(operation, file.path) }
+            if operation != "write", operation != "fdatasync" { try state.step(operation, file.path) }
             return try body(&state)
         }
     }
@@ -179,7 +206,10 @@ private final class SimulatedFile: SpoolFile {
 
     func allocate(_ length: Int) throws(FileSystemError) {
         try disk.perform("allocate", self) { state throws(FileSystemError) in
-            guard state.used + length <= state.capacity else { throw FileSystemError(operation: "allocate", path: path, code: 28) }
+            guard state.used + length <= state.capacity else {
+                state.failures += 1
+                throw FileSystemError(operation: "allocate", path: path, code: 28)
+            }
             state.inodes[inode]?.allocated = length
         }
     }

@@ -47,10 +47,20 @@ struct SimulatedDiskState: Sendable {
     var isStopped = false
     var failingFlushes: Set<Int> = []
     var failingWrites: Set<Int> = []
+    var others = 0
+    var failingOthers: Set<Int> = []
+    var failures = 0
+    var lies: SimulatedDisk.Lies = []
 
     init(seed: UInt64, capacity: Int) {
         random = SeededRandom(seed: seed)
         self.capacity = capacity
+    }
+
+    func list(_ directory: String) -> [String] {
+        let prefix = directory + "/"
+        return names.keys.filter { $0.hasPrefix(prefix) && !$0.dropFirst(prefix.utf8.count).contains("/") }
+            .map { String($0.dropFirst(prefix.utf8.count)) }.sorted()
     }
 
     func file(at path: String) -> Inode? { names[path].flatMap { inodes[$0] } }
@@ -63,8 +73,17 @@ struct SimulatedDiskState: Sendable {
         }
     }
 
-    /// Counts a step; throws if the machine stops here.
+    /// Counts a step that is neither a write nor a flush; throws if the machine stops here, or if this one is to fail.
     mutating func step(_ operation: String, _ path: String) throws(FileSystemError) {
+        try pass(operation, path)
+        others += 1
+        guard failingOthers.remove(others) != nil else { return }
+        failures += 1
+        throw FileSystemError(operation: operation, path: path, code: 5)
+    }
+
+    /// Counts a step; throws if the machine stops here.
+    private mutating func pass(_ operation: String, _ path: String) throws(FileSystemError) {
         if isStopped { throw FileSystemError(operation: operation, path: path, code: 5) }
         steps += 1
         guard let stopAt, steps > stopAt else { return }
@@ -96,7 +115,7 @@ struct SimulatedDiskState: Sendable {
         var bytes = bytes
         var error: FileSystemError?
         do throws(FileSystemError) {
-            try step("write", path)
+            try pass("write", path)
         } catch let stopped {
             // Of the write during which the machine stopped, any part may have been done.
             guard let stopAt, steps == stopAt + 1 else { throw stopped }
@@ -107,11 +126,13 @@ struct SimulatedDiskState: Sendable {
         writes += 1
         if failingWrites.remove(writes) != nil {
             bytes.shorten(to: Int.random(in: 0...bytes.readableBytes, using: &random))
-            error = FileSystemError(operation: "write", path: path, code: 5)
+            failures += 1
+            if !lies.contains(.failedWrites) { error = FileSystemError(operation: "write", path: path, code: 5) }
         }
         let growth = max(0, offset + bytes.readableBytes - (inodes[inode]?.bytes.readableBytes ?? 0))
         if growth > 0, used + growth > capacity {
             bytes.shorten(to: max(0, bytes.readableBytes - (used + growth - capacity)))
+            failures += 1
             error = FileSystemError(operation: "write", path: path, code: 28)
         }
         put(inode, bytes, at: offset)
@@ -129,13 +150,16 @@ struct SimulatedDiskState: Sendable {
     }
 
     mutating func flush(_ inode: Int, _ path: String) throws(FileSystemError) {
+        try pass("fdatasync", path)
         flushes += 1
         if failingFlushes.remove(flushes) != nil {
             // As Linux does it: the error is told once, and the pages count as clean.
             inodes[inode]?.dirty = []
+            failures += 1
+            if lies.contains(.failedFlushes) { return }
             throw FileSystemError(operation: "fdatasync", path: path, code: 5)
         }
-        guard var file = inodes[inode] else { return }
+        guard !lies.contains(.fileFlushes), var file = inodes[inode] else { return }
         inodes[inode] = nil
         for block in file.dirty { file.persist(block, limit: file.bytes.readableBytes) }
         file.dirty = []
@@ -143,9 +167,18 @@ struct SimulatedDiskState: Sendable {
     }
 
     mutating func flushNames(_ directory: String) throws(FileSystemError) {
+        try pass("fsync directory", directory)
         flushes += 1
-        if failingFlushes.remove(flushes) != nil { throw FileSystemError(operation: "fsync directory", path: directory, code: 5) }
-        for change in pendingNames where Self.directory(change.path) == directory { durableNames[change.path] = change.inode }
+        if failingFlushes.remove(flushes) != nil {
+            failures += 1
+            if lies.contains(.failedFlushes) { return }
+            throw FileSystemError(operation: "fsync directory", path: directory, code: 5)
+        }
+        guard !lies.contains(.directoryFlushes) else { return }
+        for change in pendingNames where Self.directory(change.path) == directory {
+            if change.inode == nil, lies.contains(.removals), Int.random(in: 0..<3, using: &random) == 0 { continue }
+            durableNames[change.path] = change.inode
+        }
         pendingNames.removeAll { Self.directory($0.path) == directory }
     }
 
@@ -182,6 +215,7 @@ struct SimulatedDiskState: Sendable {
         stopAt = nil
         failingFlushes = []
         failingWrites = []
+        failingOthers = []
         locks = []
         boot += 1
     }
