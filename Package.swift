@@ -26,7 +26,7 @@ let package = Package(
 
         // Rooms.
         .target(name: "SMTPCore"),
-        .target(name: "LoopTask", dependencies: [nio]),
+        .target(name: "LoopTask", dependencies: ["CLinux", nio]),
         .target(name: "ByteScan", dependencies: [nio]),
         .target(name: "Settings", dependencies: ["SMTPCore"]),
         .target(name: "MailLog", dependencies: ["SMTPCore"]),

@@ -55,13 +55,17 @@ final class Coordinator {
     // MARK: - Taking a job
 
     func accept(_ job: DeliveryJob) {
+        WorkMark.during(job.id.rawValue) { take(job) }
+    }
+
+    private func take(_ job: DeliveryJob) {
         let message = MessageInProgress(job)
         messages[ObjectIdentifier(message)] = message
         queueLog.info(
             "\(job.id): from=<\(job.envelope.sender)>, size=\(job.content.size), nrcpt=\(job.envelope.recipients.count) (queue active)"
         )
         let bound = NIOLoopBound((self, message), eventLoop: loop)
-        startLoopTask(on: executors[0]) {
+        startLoopTask(on: LoopExecutor(loop, workingOn: job.id.rawValue)) {
             let (coordinator, message) = bound.value
             await coordinator.route(message)
         }
@@ -163,7 +167,7 @@ final class Coordinator {
         return { delivery, results in
             @Sendable func take() {
                 let (coordinator, message) = bound.value
-                coordinator.take(results, of: delivery, for: message, key)
+                WorkMark.during(message.job.id.rawValue) { coordinator.take(results, of: delivery, for: message, key) }
             }
             if loop.inEventLoop { take() } else { loop.execute { take() } }
         }
@@ -185,7 +189,7 @@ final class Coordinator {
             return finished(message)
         }
         let bound = NIOLoopBound((self, message), eventLoop: loop)
-        startLoopTask(on: executors[0]) {
+        startLoopTask(on: LoopExecutor(loop, workingOn: message.job.id.rawValue)) {
             let (coordinator, message) = bound.value
             await reporter.bounce(message)
             coordinator.finished(message)

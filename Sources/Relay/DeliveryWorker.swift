@@ -9,6 +9,8 @@ import Tables
 /// One connection's worth of work: takes deliveries of its destination one after the other and keeps the connection between them.
 /// Confined to its queue's loop.
 final class DeliveryWorker {
+    /// Its own, which knows the message that is being worked on.
+    let executor: LoopExecutor
     private let queue: DestinationQueue
     private let log: MailLog
     private var first: Delivery?
@@ -20,6 +22,7 @@ final class DeliveryWorker {
     init(queue: DestinationQueue, first: Delivery) {
         self.queue = queue
         self.first = first
+        executor = LoopExecutor(queue.executor.loop)
         log = queue.environment.log.with(tag: queue.transport.logTag, processID: queue.environment.nextProcessID())
     }
 
@@ -28,7 +31,9 @@ final class DeliveryWorker {
         var next = first
         first = nil
         while let delivery = next {
+            executor.work(on: delivery.job.id.rawValue)
             await serve(delivery)
+            executor.work(on: 0)
             next = await queue.next(for: self)
         }
         session?.end()
@@ -63,7 +68,7 @@ final class DeliveryWorker {
         let attempt = DeliveryAttempt(delivery, log: log)
         defer { attempt.finish() }
         if delivery.job.mayBeDuplicate {
-            log.info("\(delivery.job.id): this delivery may be a repetition: the server stopped during an earlier one")
+            log.info("\(delivery.job.id): this delivery may be a duplicate: the queue role ended during an earlier one")
         }
         do throws(DeliveryFailure) {
             if try await reuse(for: attempt) { return }

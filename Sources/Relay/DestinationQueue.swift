@@ -135,7 +135,7 @@ final class DestinationQueue {
             let worker = DeliveryWorker(queue: self, first: delivery)
             workers[ObjectIdentifier(worker)] = worker
             let bound = NIOLoopBound(worker, eventLoop: executor.loop)
-            startLoopTask(on: executor) { await bound.value.run() }
+            startLoopTask(on: worker.executor) { await bound.value.run() }
         }
     }
 

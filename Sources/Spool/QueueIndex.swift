@@ -38,6 +38,8 @@ struct QueueEntry: Sendable, Hashable {
     var isSuspect = false
     /// Cannot be read; not tried again before it is released.
     var isUnreadable = false
+    /// The process has failed over it twice; not tried again before it is released.
+    var isPoisonous = false
     var senderIsNull: Bool
 
     init(_ message: IndexFact.Message, at location: RecordLocation) {
@@ -54,6 +56,9 @@ struct QueueEntry: Sendable, Hashable {
         isInFile = message.isInFile
         senderIsNull = message.senderIsNull
     }
+
+    /// Waits for an administrator.
+    var isKept: Bool { isHeld || isUnreadable || isPoisonous }
 
     /// The record with the envelope.
     var base: RecordLocation {
@@ -134,7 +139,10 @@ struct QueueIndex: Sendable {
             let isHold = if case .hold = fact { true } else { false }
             update(id) {
                 $0.isHeld = isHold
-                if !isHold { $0.isUnreadable = false }
+                if !isHold {
+                    $0.isUnreadable = false
+                    $0.isPoisonous = false
+                }
             }
             return .updated(id)
         case .queueIDLimit(let limit): queueIDLimit = max(queueIDLimit, limit)
@@ -162,6 +170,7 @@ struct QueueIndex: Sendable {
             entry.isReady = old.isReady
             entry.deadline = old.deadline
             entry.isSuspect = old.isSuspect
+            entry.isPoisonous = old.isPoisonous
         }
         if !quarantine.isEmpty { quarantine[id] = nil }
         entries.set(id, entry)

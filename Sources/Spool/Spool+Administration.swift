@@ -78,9 +78,11 @@ extension QueueListing {
 
 extension StoredMessage {
     fileprivate var state: QueueListing.State {
-        if entry.isHeld || entry.isUnreadable { return .hold }
+        if entry.isKept { return .hold }
         return entry.isActive || entry.attempts == 0 && entry.isReady ? .active : .deferred
     }
+
+    private var note: String { entry.isPoisonous ? "held: the queue role has ended twice while working on this message" : "" }
 
     fileprivate func listing() throws(SpoolError) -> (listing: QueueListing, content: any MessageContent) {
         let (record, content) = try read()
@@ -94,7 +96,8 @@ extension StoredMessage {
                 QueueListing.Recipient(address: record.envelope.recipients[Int($0.recipient)].address, delayReason: $0.reason)
             },
             attempts: Int(record.state.attempts),
-            nextAttempt: entry.nextAttempt
+            nextAttempt: entry.nextAttempt,
+            note: note
         )
         return (listing, content)
     }
@@ -110,7 +113,7 @@ extension StoredMessage {
             recipients: [],
             attempts: Int(entry.attempts),
             nextAttempt: entry.nextAttempt,
-            note: "queue damage: the message cannot be read"
+            note: entry.isPoisonous ? note : "queue damage: the message cannot be read"
         )
     }
 }

@@ -53,7 +53,20 @@ package final class Spool: Sendable, DeliveryLedger {
                 .clockNotTrusted("the clock is behind the newest record in the queue; nothing expires until it has caught up")
             )
         }
-        let core = SpoolCore(engine: engine, options: options, fileSystem: fileSystem, clock: clock, observer: observer, paths: paths)
+        let suspects = engine.index.entries.ids { $1.isSuspect }.count
+        if suspects > 0 { observer.spoolEvent(.interrupted(suspects)) }
+        var crashes = CrashRecord(fileSystem, path: paths.crash)
+        crashes.keep { engine.index[$0] != nil }
+        if let last = crashes.last { observer.spoolEvent(.crashed(last.id, signal: last.signal)) }
+        let core = SpoolCore(
+            engine: engine,
+            crashes: crashes,
+            options: options,
+            fileSystem: fileSystem,
+            clock: clock,
+            observer: observer,
+            paths: paths
+        )
         return Spool(core: core, lock: lock)
     }
 
@@ -81,8 +94,19 @@ package final class Spool: Sendable, DeliveryLedger {
         }
     }
 
+    /// From here on, a fault of this process is counted against the message that the failing thread was working on. Once for each process,
+    /// and only on the file system of this machine.
+    package func watchCrashes() throws(SpoolError) {
+        try core.crashes.withLock { record throws(SpoolError) in try record.watch() }
+    }
+
     /// Begins handing due messages to the agent.
     package func start(agent: any DeliveryAgent) {
+        for id in core.poisonous {
+            perform(.hold, on: .message(id)) { [core] result in
+                if case .success = result { core.observer.spoolEvent(.poisonous(id)) }
+            }
+        }
         core.agent.withLock { $0 = agent }
         core.engine.withLock { engine in
             engine.isDelivering = true

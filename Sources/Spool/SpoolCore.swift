@@ -44,11 +44,15 @@ final class SpoolCore: Sendable {
     let lease: Mutex<Lease>
     let engine: Mutex<SpoolEngine>
     let agent = Mutex<(any DeliveryAgent)?>(nil)
+    let crashes: Mutex<CrashRecord>
+    /// Found at the start, and to be put on hold before anything is delivered.
+    let poisonous: [QueueID]
     let storageIsShort = Atomic<Bool>(false)
     let wakeUp = Semaphore()
 
     init(
         engine: SpoolEngine,
+        crashes: CrashRecord,
         options: SpoolOptions,
         fileSystem: any SpoolFileSystem,
         clock: any SpoolClock,
@@ -61,6 +65,9 @@ final class SpoolCore: Sendable {
         self.observer = observer
         self.paths = paths
         pool = WorkerPool(threads: options.workerThreads, isInline: options.isManual)
+        var engine = engine
+        poisonous = engine.keep(crashes)
+        self.crashes = Mutex(crashes)
         let first = engine.index.queueIDLimit
         lease = Mutex(Lease(next: first, limit: first))
         self.engine = Mutex(engine)
@@ -162,6 +169,7 @@ final class SpoolCore: Sendable {
             // The queue is being closed, and this is the writer's last turn.
             if !isTaken { try? fileSystem.unlink(paths.content(id)) }
         case .leased(let limit): lease.withLock { $0.limit = max($0.limit, limit) }
+        case .forgive(let id): crashes.withLock { $0.keep { $0 != id } }
         case .event(let event): observer.spoolEvent(event)
         }
     }

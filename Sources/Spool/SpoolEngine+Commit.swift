@@ -111,6 +111,7 @@ extension SpoolEngine {
             case .bulk: bulkCount += 1
             case .copy, .lease, .end, .clock: break
             }
+            if case .release(let id) = item.fact, let entry = index[id], entry.isPoisonous || entry.isUnreadable { forgive(id) }
             item.fact.forEachIndexFact(at: location) { fact in
                 journal.note(fact)
                 if let change = index.apply(fact) { settle(change) }
@@ -118,6 +119,12 @@ extension SpoolEngine {
             if case .lease = item.origin { effects.append(.leased(index.queueIDLimit)) }
         }
         if bulkCount > 0 { endBulkPiece(.success(()), changed: bulkCount) }
+    }
+
+    /// An administrator wants the message tried again: what it did before does not count any more.
+    private mutating func forgive(_ id: QueueID) {
+        damages.removeAll { $0.id == id }
+        effects.append(.forgive(id))
     }
 
     private mutating func settleReport(_ report: PendingReport) {

@@ -6,7 +6,7 @@ import SMTPCore
 extension SpoolEngine {
     /// Finds a message its place: in the line if it is due, else an appointment.
     mutating func enqueue(_ id: QueueID) {
-        guard let entry = index[id], !entry.isActive, !entry.isHeld, !entry.isUnreadable, !entry.isReady else { return }
+        guard let entry = index[id], !entry.isActive, !entry.isKept, !entry.isReady else { return }
         let delay = backOff.delay(until: entry.nextAttempt, now: wall)
         guard delay > 0 else { return makeReady(id) }
         let deadline = monotonic + delay
@@ -15,7 +15,7 @@ extension SpoolEngine {
     }
 
     mutating func makeReady(_ id: QueueID) {
-        guard let entry = index[id], !entry.isActive, !entry.isHeld, !entry.isUnreadable, !entry.isReady else { return }
+        guard let entry = index[id], !entry.isActive, !entry.isKept, !entry.isReady else { return }
         index.update(id) {
             $0.isReady = true
             $0.deadline = 0
@@ -39,7 +39,7 @@ extension SpoolEngine {
         while activeCount < options.messageActiveLimit, let id = schedule.popReady() {
             guard let entry = index[id], entry.isReady else { continue }
             index.update(id) { $0.isReady = false }
-            guard !entry.isHeld, !entry.isActive, !entry.isUnreadable else { continue }
+            guard !entry.isActive, !entry.isKept else { continue }
             deliver(id, entry)
         }
     }

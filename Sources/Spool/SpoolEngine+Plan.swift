@@ -147,9 +147,9 @@ extension QueueOperation {
     func concerns(_ entry: QueueEntry) -> Bool {
         switch self {
         case .hold: !entry.isHeld
-        case .release: entry.isHeld || entry.isUnreadable
+        case .release: entry.isKept
         case .requeue, .delete: true
-        case .flush: !entry.isHeld && !entry.isActive && !entry.isUnreadable
+        case .flush: !entry.isKept && !entry.isActive
         }
     }
 }

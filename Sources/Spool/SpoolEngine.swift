@@ -69,13 +69,30 @@ struct SpoolEngine: Sendable {
         enqueueAll()
     }
 
+    /// Messages over which the process has failed twice wait for an administrator. Returns those that were not on hold yet.
+    mutating func keep(_ record: CrashRecord) -> [QueueID] {
+        var fresh: [QueueID] = []
+        for (id, crash) in record.entries.sorted(by: { $0.key < $1.key }) where crash.count >= 2 {
+            guard let entry = index[id] else { continue }
+            if !entry.isHeld { fresh.append(id) }
+            index.update(id) {
+                $0.isPoisonous = true
+                $0.isReady = false
+                if crash.isInJournal { $0.isUnreadable = true }
+            }
+            // While its record is not to be touched, it cannot be copied either.
+            if crash.isInJournal { noteDamage("\(id): the queue role has ended twice while reading it", id) }
+        }
+        return fresh
+    }
+
     /// The start: every message finds its place in one pass.
     private mutating func enqueueAll() {
         let mayBeInDelivery = !index.endedCleanly
         let (wall, monotonic, backOff) = (wall, monotonic, backOff)
         var schedule = Schedule()
         index.updateEach { id, entry in
-            guard !entry.isHeld, !entry.isUnreadable else { return }
+            guard !entry.isKept else { return }
             entry.isSuspect = mayBeInDelivery && entry.nextAttempt <= wall
             let delay = backOff.delay(until: entry.nextAttempt, now: wall)
             if delay > 0 {
@@ -127,7 +144,7 @@ struct SpoolEngine: Sendable {
     var status: SpoolStatus {
         var status = SpoolStatus()
         index.entries.forEach { _, entry in
-            if entry.isHeld || entry.isUnreadable {
+            if entry.isKept {
                 status.held += 1
             } else if entry.isActive {
                 status.active += 1
@@ -169,5 +186,6 @@ struct SpoolPaths: Sendable {
     var contents: String { directory + "/content" }
     var lock: String { journal + "/LOCK" }
     var reserve: String { journal + "/RESERVE" }
+    var crash: String { journal + "/CRASH" }
     func content(_ id: QueueID) -> String { "\(contents)/\(id)" }
 }

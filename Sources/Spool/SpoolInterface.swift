@@ -48,6 +48,12 @@ package enum SpoolEvent: Sendable {
     case damaged(String)
     /// Nothing expires: the clock is behind the newest record, or has jumped.
     case clockNotTrusted(String)
+    /// The process before this one did not close the queue: so many messages may have been in delivery.
+    case interrupted(Int)
+    /// The process before this one failed while it was working on the message.
+    case crashed(QueueID, signal: Int)
+    /// That happened twice: the message has been put on hold.
+    case poisonous(QueueID)
     /// Housekeeping failed and is tried again later.
     case housekeepingFailed(String)
 }

@@ -39,7 +39,9 @@ final class SegmentContent: MessageContent {
     func read(offset: Int, length: Int) throws -> ByteBuffer { try whole().part(offset: offset, length: length) }
 
     /// All of it, checked.
-    func whole() throws -> ByteBuffer {
+    func whole() throws -> ByteBuffer { try WorkPlace.during(header.id) { try wholeMarked() } }
+
+    private func wholeMarked() throws -> ByteBuffer {
         if let body = checked.withLock({ $0 }) { return body }
         let body = try file.read(at: self.offset + RecordHeader.length + Int(header.headLength), length: size)
         guard body.readableBytes == size, crc32c(body) == header.bodyChecksum else {
@@ -70,6 +72,10 @@ final class FileContent: MessageContent {
     var inMemory: ByteBuffer? { nil }
 
     func read(offset: Int, length: Int) throws -> ByteBuffer {
+        try WorkPlace.during(id) { try readMarked(offset: offset, length: length) }
+    }
+
+    private func readMarked(offset: Int, length: Int) throws -> ByteBuffer {
         guard offset >= 0, length > 0, offset < size else { return ByteBuffer() }
         let end = offset + min(length, size - offset)
         let file = try opened()

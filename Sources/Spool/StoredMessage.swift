@@ -12,6 +12,12 @@ struct StoredMessage: Sendable {
 
     /// The message with its present state, content not yet touched. Blocking.
     func read() throws(SpoolError) -> (record: MessageRecord, content: any MessageContent) {
+        // The process has failed over these very bytes, more than once.
+        if entry.isPoisonous, entry.isUnreadable { throw .damaged("\(id): not read, as the queue role has ended over it twice") }
+        return try WorkPlace.during(id) { () throws(SpoolError) in try readMarked() }
+    }
+
+    private func readMarked() throws(SpoolError) -> (record: MessageRecord, content: any MessageContent) {
         let (header, base) = try fact(at: entry.base, in: baseFile)
         var record: MessageRecord
         switch base {
@@ -39,6 +45,10 @@ struct StoredMessage: Sendable {
 
     /// The record again, as it is now, with a higher generation, to be written at the end of the journal. Blocking.
     func copiedForward() throws(SpoolError) -> (EncodedRecord, JournalFact) {
+        try WorkPlace.during(id) { () throws(SpoolError) in try copiedForwardMarked() }
+    }
+
+    private func copiedForwardMarked() throws(SpoolError) -> (EncodedRecord, JournalFact) {
         var (record, content) = try read()
         record.generation &+= 1
         let fact = JournalFact.message(id, record, isInFile: entry.isInFile)

@@ -53,7 +53,7 @@ import Testing
         let listed = comparable(try filled(bench))
         let byIndex = RecordingObserver()
         #expect(comparable(try bench.open(byIndex).list()) == listed)
-        #expect(byIndex.events.isEmpty)
+        #expect(byIndex.events.allSatisfy { if case .interrupted = $0 { true } else { false } })
         bench.disk.powerCut()
         // The last bytes of a sealed segment are its index.
         for number in 1...3 {
@@ -64,7 +64,7 @@ import Testing
         let byScan = RecordingObserver()
         let spool = try bench.open(byScan)
         #expect(comparable(try spool.list()) == listed)
-        #expect(byScan.events.count == 3)
+        #expect(byScan.events.filter { if case .housekeepingFailed = $0 { true } else { false } }.count == 3)
         #expect(try spool.status().damages.isEmpty)
     }
 
@@ -78,7 +78,7 @@ import Testing
         let observer = RecordingObserver()
         let spool = try bench.open(observer)
         // Nothing has been noticed, as nothing has been read.
-        #expect(observer.events.isEmpty)
+        #expect(observer.damages.isEmpty)
         #expect(throws: SpoolError.self) { try read(spool.message(victim.id).content) }
     }
 

@@ -30,4 +30,14 @@ int postern_next_signal(int descriptor);
 /// Starts `path` with `argv` and `envp`, descriptor 3 being `control`, all signals unblocked and at their defaults. Returns 0 or errno.
 int postern_spawn(pid_t *pid, const char *path, char *const argv[], char *const envp[], int control, int new_session);
 
+/// Says which message this thread works on from here (0: none), and in which part of the program; returns the message before. Cheap.
+uint64_t postern_work_on(uint64_t message, uint64_t place);
+
+/// The part of the program that goes with the message of ``postern_work_on``.
+uint64_t postern_work_place(void);
+
+/// From here on, a fault of this process (a trap, an abort; not a signal sent by anyone else) writes message and place << 32 | signal of the
+/// thread that failed into two words at `offset` of the file, which must exist; the process then ends as it would have. Returns 0 or errno.
+int postern_watch_crashes(const char *path, size_t offset);
+
 #endif

@@ -85,6 +85,8 @@ private final class OfflineObserver: SpoolObserver {
         switch event {
         case .damaged(let text), .acceptingStopped(let text), .segmentAbandoned(let text), .housekeepingFailed(let text):
             ServerStart.report("postern: queue: \(text)")
+        case .crashed(let id, let signal):
+            ServerStart.report("postern: queue: \(id): the queue role ended by signal \(signal) while working on this message")
         default: break
         }
     }

@@ -49,6 +49,9 @@ final class QueueRole {
             observer: SpoolLog(environment)
         )
         defer { spool.close() }
+        try spool.watchCrashes()
+        // What was found must be known even if the next fault is only milliseconds away.
+        environment.log.flush()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.relayLoops)
         let executors = group.makeIterator().map { LoopExecutor($0) }
         let agent = RelayAgent(
@@ -103,6 +106,11 @@ private final class SpoolLog: SpoolObserver {
         case .acceptingResumed: log.info("queue: new mail is accepted again")
         case .damaged(let text): log.error("queue: damage: \(text)")
         case .clockNotTrusted(let text): log.warning("queue: nothing expires: \(text)")
+        case .interrupted(let count):
+            log.warning("queue: the queue role before this one ended without closing the queue: \(count) messages may have been in delivery")
+        case .crashed(let id, let signal): log.error("\(id): the queue role ended by signal \(signal) while working on this message")
+        case .poisonous(let id):
+            log.error("\(id): put on hold: the queue role has ended twice while working on this message; release it to try again")
         case .housekeepingFailed(let text): log.warning("queue: \(text)")
         }
     }
