@@ -11,6 +11,12 @@ package struct IPNetwork: Sendable, Hashable, CustomStringConvertible {
         self.prefixLength = prefixLength
     }
 
+    /// The network that `address` is in. `prefixLength` must lie within the address's width.
+    package init(masking address: IPAddress, prefixLength: Int) {
+        base = address.masked(to: prefixLength)
+        self.prefixLength = prefixLength
+    }
+
     /// Parses `address` or `address/prefix`; IPv6 may stand in brackets (`[::1]/128`). nil on bad syntax or host bits set.
     package init?(_ text: some StringProtocol) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)

@@ -1,71 +1,69 @@
-import NIOCore
-import SMTPCore
+package import NIOCore
+package import SMTPCore
 import Synchronization
 
 /// Connection counts and rates per client for one process, what anvil(8) does for Postfix. Safe to use from any thread.
+///
+/// Clients are counted by network (`smtpd_client_ipv4_prefix_length`, `smtpd_client_ipv6_prefix_length`) and service. The table holds at
+/// most ``capacity`` of them. When it is full, the longest silent of a few makes room for a new one; a client with an open connection
+/// is never forgotten.
 package final class ClientLimits: Sendable {
-    enum Event: Int, Sendable {
+    package enum Event: Int, Sendable, CaseIterable {
         case connection, message, recipient, auth, tlsSession
     }
 
-    private struct Key: Hashable {
-        var service: String
-        var client: IPAddress
+    private let state: Mutex<ClientTable>
+    /// `anvil_rate_time_unit`: the window in which events are counted, one for the whole server.
+    private let window: TimeAmount
+
+    /// - Parameters:
+    ///   - window: `anvil_rate_time_unit`.
+    ///   - capacity: clients remembered at most, about 150 bytes each.
+    package init(window: TimeAmount = .seconds(60), capacity: Int = 65_536) {
+        self.window = window
+        state = Mutex(ClientTable(capacity: max(1, capacity), window: window))
     }
-
-    private struct Counters {
-        var connections = 0
-        var windowStart: NIODeadline
-        var events = [Int](repeating: 0, count: 5)
-    }
-
-    private struct State {
-        var clients: [Key: Counters] = [:]
-        var nextSweep = NIODeadline.uptimeNanoseconds(0)
-    }
-
-    private let state = Mutex(State())
-
-    /// IPv6 clients are counted by network: one host has a whole /64 of addresses.
-    private static let ipv6PrefixLength = 84
-
-    package init() {}
 
     /// Counts one more connection; returns how many are open now, this one included. Balanced by ``disconnect(service:client:)``.
-    func connect(service: String, client: IPAddress) -> Int {
-        state.withLock { state in
-            let key = Self.key(service, client)
-            state.clients[key, default: Counters(windowStart: .now())].connections += 1
-            return state.clients[key]?.connections ?? 1
-        }
+    package func connect(service: String, client: IPNetwork, now: NIODeadline = .now()) -> Int {
+        state.withLock { $0.connect(service, client, now) }
     }
 
-    func disconnect(service: String, client: IPAddress) {
-        state.withLock { $0.clients[Self.key(service, client)]?.connections -= 1 }
+    package func disconnect(service: String, client: IPNetwork) {
+        state.withLock { $0.disconnect(service, client) }
     }
 
-    /// Counts an event; returns how many there were in the current window (`anvil_rate_time_unit`), this one included.
-    func count(_ event: Event, service: String, client: IPAddress, window: TimeAmount) -> Int {
-        let now = NIODeadline.now()
-        return state.withLock { state in
-            if now >= state.nextSweep {
-                state.nextSweep = now + window
-                state.clients = state.clients.filter { $0.value.connections > 0 || now - $0.value.windowStart < window }
-            }
-            let key = Self.key(service, client)
-            var counters = state.clients[key] ?? Counters(windowStart: now)
-            if now - counters.windowStart >= window {
-                counters.windowStart = now
-                counters.events = [Int](repeating: 0, count: 5)
-            }
-            counters.events[event.rawValue] += 1
-            state.clients[key] = counters
-            return counters.events[event.rawValue]
-        }
+    /// Counts an event; returns how many there were in the current window, this one included.
+    package func count(_ event: Event, service: String, client: IPNetwork, now: NIODeadline = .now()) -> Int {
+        state.withLock { $0.count(event, service, client, now) }
     }
 
-    private static func key(_ service: String, _ client: IPAddress) -> Key {
-        let client = client.unmapped
-        return Key(service: service, client: client.bitWidth == 128 ? client.masked(to: ipv6PrefixLength) : client)
+    /// How many events there were in the current window, without counting one.
+    package func rate(of event: Event, service: String, client: IPNetwork, now: NIODeadline = .now()) -> Int {
+        state.withLock { $0.rate(event, service, client, now) }
     }
+
+    /// Clients remembered now.
+    package var clientCount: Int { state.withLock { $0.clientCount } }
+
+    /// All counters, for the next generation of the server: those of open connections first, then the busiest, as many as fit.
+    /// - Parameter maximumSize: bytes.
+    package func snapshot(maximumSize: Int = 64 * 1024, now: NIODeadline = .now()) -> [UInt8] {
+        let clients = state.withLock { $0.report(now) }
+        return ClientSnapshot(clients: clients, maximumSize: maximumSize).bytes
+    }
+
+    /// Takes over another generation's counters. Its open connections replace what `source` reported before, so it may report again and
+    /// again while its sessions end; of each rate the higher value counts.
+    ///
+    /// - Parameter source: which generation the snapshot is from; ``forget(source:)`` must follow when it is gone.
+    /// - Returns: false, with nothing changed, when the bytes are no snapshot.
+    package func merge(snapshot bytes: [UInt8], source: Int = 0, now: NIODeadline = .now()) -> Bool {
+        guard let snapshot = ClientSnapshot(bytes) else { return false }
+        state.withLock { $0.merge(snapshot.clients, source, now) }
+        return true
+    }
+
+    /// The generation `source` has ended, and its connections with it.
+    package func forget(source: Int) { state.withLock { $0.forget(source) } }
 }

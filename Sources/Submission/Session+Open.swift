@@ -65,7 +65,7 @@ extension Session {
         let limits = policy.limits
         if limits.connectionCount > 0 {
             isCountedConnection = true
-            let count = service.limits.connect(service: policy.serviceName, client: clientAddress)
+            let count = service.limits.connect(service: policy.serviceName, client: limits.network(of: clientAddress))
             if count > limits.connectionCount {
                 await refuseConnection("Connection concurrency limit exceeded: \(count)")
                 return true
@@ -86,8 +86,15 @@ extension Session {
     /// Counts an event of this client; its number in the current window if that is over `limit`.
     func overRate(_ event: ClientLimits.Event, _ limit: Int) -> Int? {
         guard limit > 0, !isExemptFromLimits else { return nil }
-        let count = service.limits.count(event, service: policy.serviceName, client: clientAddress, window: policy.limits.rateTimeUnit)
+        let count = service.limits.count(event, service: policy.serviceName, client: policy.limits.network(of: clientAddress))
         return count > limit ? count : nil
+    }
+
+    /// `smtpd_client_new_tls_session_rate_limit` has been exceeded already: a handshake would be work for nothing.
+    var isOverTLSSessionRate: Bool {
+        let limit = policy.limits.newTLSSessionRate
+        guard limit > 0, !isExemptFromLimits else { return false }
+        return service.limits.rate(of: .tlsSession, service: policy.serviceName, client: policy.limits.network(of: clientAddress)) > limit
     }
 
     private func greet() async {

@@ -36,9 +36,9 @@ extension Session {
             let target = agreed.serverNameIndication.isEmpty ? "" : " to \(agreed.serverNameIndication)"
             log.info("\(kind) TLS connection established from \(clientText)\(target): \(agreed.summary)")
         }
-        if let count = overRate(.tlsSession, policy.limits.newTLSSessionRate) {
+        if !agreed.isResumed, let count = overRate(.tlsSession, policy.limits.newTLSSessionRate) {
             log.warning("New TLS session rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
-            await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many new TLS sessions from \(clientAddress)", closes: true))
+            await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many new TLS sessions from \(clientText)", closes: true))
             return false
         }
         guard policy.tls.requiresClientCertificate, !(agreed.peerCertificatePresent && agreed.peerCertificateTrusted) else { return true }

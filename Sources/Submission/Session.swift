@@ -93,7 +93,7 @@ final class Session {
         if tls == nil, !isLost, lastState != "QUIT" { await linger() }
         feeder.closeWhenFlushed(within: .seconds(10))
         logDisconnect()
-        if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: clientAddress) }
+        if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: policy.limits.network(of: clientAddress)) }
         service.registry.remove(number)
     }
 

@@ -95,7 +95,9 @@ struct SessionLimits: Sendable {
     let recipientRate: Int
     let authRate: Int
     let newTLSSessionRate: Int
-    let rateTimeUnit: TimeAmount
+    /// `smtpd_client_ipv4_prefix_length`, `smtpd_client_ipv6_prefix_length`: how much of an address makes one client.
+    let ipv4PrefixLength: Int
+    let ipv6PrefixLength: Int
     /// `smtpd_client_event_limit_exceptions`.
     let exceptions: NetworkList
 
@@ -114,8 +116,16 @@ struct SessionLimits: Sendable {
         recipientRate = settings.integer("smtpd_client_recipient_rate_limit")
         authRate = settings.integer("smtpd_client_auth_rate_limit")
         newTLSSessionRate = settings.integer("smtpd_client_new_tls_session_rate_limit")
-        rateTimeUnit = settings.timeAmount("anvil_rate_time_unit")
+        ipv4PrefixLength = settings.integer("smtpd_client_ipv4_prefix_length")
+        ipv6PrefixLength = settings.integer("smtpd_client_ipv6_prefix_length")
         exceptions = try NetworkList(settings, "smtpd_client_event_limit_exceptions", tables: tables)
+    }
+
+    /// What counts as one client: one host may have a whole IPv6 network of addresses.
+    func network(of client: IPAddress) -> IPNetwork {
+        let client = client.unmapped
+        let length = min(client.bitWidth, client.bitWidth == 32 ? ipv4PrefixLength : ipv6PrefixLength)
+        return IPNetwork(masking: client, prefixLength: length)
     }
 }
 

@@ -1,3 +1,4 @@
+import MailLog
 import Restrictions
 import SMTPCore
 
@@ -11,6 +12,10 @@ extension Session {
         }
         guard service.tls != nil else {
             return .reply(Reply(454, .init(4, 7, 0), "TLS not available due to local problem"))
+        }
+        if isOverTLSSessionRate {
+            log.warning("Refusing STARTTLS request from \(clientText) for service \(policy.serviceName)")
+            return .reply(Reply(454, .init(4, 7, 0), "Error: too many new TLS sessions from \(clientText)"))
         }
         await send(Reply(220, .init(2, 0, 0), "Ready to start TLS"))
         // From here to the handler's insertion nothing may be awaited.

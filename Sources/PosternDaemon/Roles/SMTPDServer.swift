@@ -44,7 +44,7 @@ final class SMTPDServer {
         let dovecot = try profiles.dovecot.map { path in
             (path, AuthPool(dovecotSocket: try DovecotSocket(parsing: path, queueDirectory: queueDirectory), group: group))
         }
-        let limits = ClientLimits()
+        let limits = ClientLimits(window: TimeAmount(environment.main.duration("anvil_rate_time_unit")))
         for service in environment.configuration.smtpdServices {
             guard let assembly = assemblies[service.name] else { continue }
             let settings = assembly.settings
