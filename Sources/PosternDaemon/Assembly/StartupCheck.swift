@@ -24,7 +24,7 @@ package struct StartupCheck {
         guard let configuration else { return }
         checkServices(configuration)
         checkRelay(configuration)
-        checkHost(configuration)
+        diagnostics += HostCheck.diagnostics(configuration)
         var seen: Set<Diagnostic> = []
         diagnostics = diagnostics.filter { seen.insert($0).inserted }
     }
@@ -77,36 +77,6 @@ package struct StartupCheck {
             }
         } catch {
             diagnostics += error.diagnostics
-        }
-    }
-
-    private mutating func checkHost(_ configuration: Configuration) {
-        let main = configuration.main
-        if Account.isRoot, Account(named: main.text("mail_owner")) == nil {
-            let location = main.location(of: "mail_owner")
-            diagnostics.append(Diagnostic(.error, "mail_owner = \(main.text("mail_owner")): no such user", at: location))
-        }
-        if case .file(let path) = LogDestination(main) {
-            let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-            if unsafe access(directory.isEmpty ? "/" : directory, W_OK) != 0 {
-                let text = "maillog_file = \(path): cannot write there: \(errorText(errno))"
-                diagnostics.append(Diagnostic(.error, text, at: main.location(of: "maillog_file")))
-            }
-        }
-        checkPorts(configuration)
-    }
-
-    /// Binds each address for a moment, unless our own server is what occupies them.
-    private mutating func checkPorts(_ configuration: Configuration) {
-        guard PIDFile.runningProcess(queueDirectory: configuration.main.text("queue_directory")) == nil else { return }
-        for service in configuration.smtpdServices {
-            for endpoint in service.endpoints {
-                do {
-                    close(try ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port).descriptor)
-                } catch {
-                    diagnostics.append(Diagnostic(.error, "\(error)", at: service.location))
-                }
-            }
         }
     }
 }

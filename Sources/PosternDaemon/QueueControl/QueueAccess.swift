@@ -54,7 +54,7 @@ package enum QueueAccess {
     private static func openAndRespond(_ request: QueueRequest, _ configuration: Configuration) throws -> CInt {
         let queueDirectory = configuration.main.text("queue_directory")
         let owner = try Account.owner(configuration.main)
-        try Directories.prepareQueue(queueDirectory, owner: owner)
+        for text in try Directories.prepareQueue(queueDirectory, owner: owner) { ServerStart.report("postern: mended: \(text)") }
         // Files made here must belong to the mail owner, or the queue role could not open them later.
         try owner.become()
         let spool = try Spool.open(

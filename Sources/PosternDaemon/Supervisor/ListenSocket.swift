@@ -33,7 +33,7 @@ package struct ListenSocket: Sendable, Hashable {
         guard Self.bind(descriptor, address, port) == 0, listen(descriptor, Self.backlog) == 0 else {
             let error = SystemError(what)
             close(descriptor)
-            throw error
+            throw error.explained(address, port)
         }
     }
 

@@ -38,14 +38,22 @@ package enum ServerStart {
         let main = configuration.main
         let queueDirectory = main.text("queue_directory")
         let owner = try Account.owner(main)
-        try Directories.prepareQueue(queueDirectory, owner: owner)
+        if let conflict = QueueOwnership.conflict(
+            queueDirectory: queueDirectory,
+            configurationDirectory: configuration.directory,
+            starting: true
+        ) {
+            throw RoleFailure(conflict)
+        }
+        let mended = try Directories.prepareQueue(queueDirectory, owner: owner)
         // Held until the process ends.
-        let lock = try PIDFile(queueDirectory: queueDirectory)
+        let lock = try PIDFile(queueDirectory: queueDirectory, configurationDirectory: configuration.directory)
         defer { withExtendedLifetime(lock) {} }
         let listeners = try bind(configuration)
         DescriptorLimit.raise()
         let writer = try LogWriter(LogDestination(main), hostName: main.text("myhostname"))
         let log = MailLog(sink: writer, tag: "\(main.text("syslog_name"))/master", processID: Int(getpid()))
+        for text in mended { log.warning("mended: \(text)") }
         for note in notes {
             if note.severity == .warning { log.warning(note.text) } else { log.info("note: \(note.text)") }
         }

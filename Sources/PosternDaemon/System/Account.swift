@@ -25,6 +25,11 @@ package struct Account: Sendable, Hashable {
         )
     }
 
+    /// The user's name, or its number when it has none.
+    static func name(of userID: uid_t) -> String {
+        unsafe getpwuid(userID).map { unsafe String(cString: $0.pointee.pw_name) } ?? "\(userID)"
+    }
+
     private init(name: String, userID: uid_t, groupID: gid_t) {
         self.name = name
         self.userID = userID

@@ -19,23 +19,31 @@ struct PIDFile {
     }
 
     /// Creates and locks the file; the lock lasts as long as this process.
-    init(queueDirectory: String) throws(Failure) {
+    init(queueDirectory: String, configurationDirectory: String) throws(Failure) {
         let path = Self.path(queueDirectory: queueDirectory)
         descriptor = unsafe open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else { throw .system(SystemError("opening \(path)")) }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-            let pid = Self.read(descriptor)
+            let server = Self.read(descriptor)
             close(descriptor)
-            throw .running(pid ?? 0)
+            throw .running(server?.pid ?? 0)
         }
-        let text = Array("\(getpid())\n".utf8)
+        let text = Array("\(getpid())\n\(configurationDirectory)\n".utf8)
         // Written over the old number, then cut: on a full disk there is room for as much as was there.
         _ = unsafe text.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, 0) }
         _ = ftruncate(descriptor, off_t(text.count))
     }
 
     /// The process that serves the queue directory; nil if none does.
-    static func runningProcess(queueDirectory: String) -> pid_t? {
+    static func runningProcess(queueDirectory: String) -> pid_t? { running(queueDirectory: queueDirectory)?.pid }
+
+    struct Server: Sendable, Hashable {
+        let pid: pid_t
+        let configurationDirectory: String?
+    }
+
+    /// The server of the queue directory, with the configuration it was started with; nil if there is none.
+    static func running(queueDirectory: String) -> Server? {
         let descriptor = unsafe open(path(queueDirectory: queueDirectory), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
@@ -43,10 +51,12 @@ struct PIDFile {
         return read(descriptor)
     }
 
-    private static func read(_ descriptor: CInt) -> pid_t? {
-        var bytes = [UInt8](repeating: 0, count: 32)
+    private static func read(_ descriptor: CInt) -> Server? {
+        var bytes = [UInt8](repeating: 0, count: 4096)
         let count = unsafe bytes.withUnsafeMutableBytes { unsafe pread(descriptor, $0.baseAddress, $0.count, 0) }
         guard count > 0 else { return nil }
-        return pid_t(String(decoding: bytes[..<count].prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+        let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
+        guard let first = lines.first, let pid = pid_t(first) else { return nil }
+        return Server(pid: pid, configurationDirectory: lines.count > 1 ? String(lines[1]) : nil)
     }
 }
