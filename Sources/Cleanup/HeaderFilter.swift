@@ -58,10 +58,12 @@ package struct HeaderFilter: Sendable {
     /// Received headers so far; ours counts.
     package private(set) var hopCount = 1
     /// Values of `Message-Id` (false) and `Resent-Message-Id` (true) headers, in order, an added one included; `<>` when there is none.
+    /// Only the first few of each message: each becomes a line of the log, and a message has room for a million.
     package private(set) var messageIDs: [(isResent: Bool, value: String)] = []
 
     /// A line this long without an end is judged by its beginning (`line_length_limit`).
     private static let classificationLength = 2048
+    private static let messageIDLimit = 16
 
     package init(policy: HeaderPolicy, completion: HeaderCompletion?) {
         self.policy = policy
@@ -191,7 +193,7 @@ package struct HeaderFilter: Sendable {
     }
 
     private mutating func finishMessageID() {
-        if let message = messageIDInProgress { messageIDs.append(message) }
+        if let message = messageIDInProgress, messageIDs.count < Self.messageIDLimit { messageIDs.append(message) }
         messageIDInProgress = nil
     }
 

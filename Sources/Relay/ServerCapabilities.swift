@@ -11,6 +11,8 @@ struct ServerCapabilities: Sendable, Hashable {
     /// 0 when the server names no limit.
     var sizeLimit = 0
     var authMechanisms: [String] = []
+    /// A reply has room for ten thousand names, and each is compared with those before it.
+    private static let mechanismLimit = 64
 
     init() {}
 
@@ -30,7 +32,10 @@ struct ServerCapabilities: Sendable, Hashable {
                 size = true
                 if words.count > 1, let limit = Int(words[1]), limit > 0 { sizeLimit = limit }
             case "AUTH":
-                for name in words.dropFirst() where !authMechanisms.contains(name.uppercased()) { authMechanisms.append(name.uppercased()) }
+                for name in words.dropFirst() where authMechanisms.count < Self.mechanismLimit {
+                    let name = name.uppercased()
+                    if !authMechanisms.contains(name) { authMechanisms.append(name) }
+                }
             default: break
             }
         }

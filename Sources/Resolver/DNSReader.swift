@@ -39,6 +39,7 @@ struct DNSReader {
         // A pointer must lead to before everything read so far for this name, so a loop cannot be written down.
         var limit = offset
         var end: Int?
+        var jumps = 0
         while true {
             guard position < bytes.count else { throw DNSFormatError(reason: "name is cut short") }
             let length = bytes[position]
@@ -58,6 +59,9 @@ struct DNSReader {
                 guard position + 1 < bytes.count else { throw DNSFormatError(reason: "compression pointer is cut short") }
                 let target = Int(length & 0x3F) << 8 | Int(bytes[position + 1])
                 guard target < limit else { throw DNSFormatError(reason: "compression pointer does not lead backwards") }
+                // A name has at most 127 labels; pointers to pointers could make each of thousands of records a walk through the message.
+                jumps += 1
+                guard jumps <= 127 else { throw DNSFormatError(reason: "too many compression pointers") }
                 end = end ?? position + 2
                 limit = target
                 position = target

@@ -27,6 +27,7 @@ package struct DataDecoder: Sendable {
     private var position = Position.lineStart
     /// Carriage returns read but not written yet: what they are depends on the byte that follows.
     private var heldCarriageReturns = 0
+    private static let heldLimit = 2048
     private var previousLineEndedInCRLF = true
 
     /// A line ended in LF without CR.
@@ -89,6 +90,12 @@ package struct DataDecoder: Sendable {
             writeBody(text[text.startIndex..<end], into: &output)
         }
         heldCarriageReturns += text.endIndex - end
+        if heldCarriageReturns > Self.heldLimit {
+            // Content after all, as it comes: written later, in one piece, a gigabyte of them would be one of memory that no limit has seen.
+            position = .inLine
+            writeStrayCarriageReturns(heldCarriageReturns - Self.heldLimit, into: &output)
+            heldCarriageReturns = Self.heldLimit
+        }
         return endsLine ? finishLine(into: &output) : false
     }
 

@@ -22,6 +22,7 @@ final class MessageReception {
     private(set) var failure: HandOffFailure?
 
     private static let pieceSize = 64 * 1024
+    private static let discardLimit = 16 * 1024
 
     /// - Parameter sizeLimit: `message_size_limit`, 0 for none.
     init(decoder: DataDecoder, filter: HeaderFilter, transfer: (any MessageTransfer)?, sizeLimit: Int) {
@@ -55,7 +56,8 @@ final class MessageReception {
             isEnd = decoder.decode(&input, into: &lines)
             size += lines.readableBytes - waiting
             filter.consume(&lines, into: &content)
-            if lines.readableBytes == 0 { lines.clear() }
+            // A header block without end that is always cut within a line would otherwise stay here whole, whatever the size limit says.
+            if lines.readableBytes == 0 { lines.clear() } else if lines.readerIndex >= Self.discardLimit { lines.discardReadBytes() }
         }
         if isTooLarge || failure != nil || transfer == nil {
             content.clear()

@@ -23,6 +23,8 @@ extension Session {
         commandsSinceYield += 1
         if commandsSinceYield > 100 {
             commandsSinceYield = 0
+            // Replies to a hundred commands are enough to hold: the next ones wait until the client reads.
+            await flush()
             await Task.yield()
         }
         return await nextLine(limit: policy.limits.lineLength, isCommand: true)

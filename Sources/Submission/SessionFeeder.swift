@@ -33,6 +33,7 @@ final class SessionFeeder: ChannelDuplexHandler {
 
     /// A large message needs room for several socket reads; a command needs one.
     private static let inputLimit = 128 * 1024
+    private static let discardLimit = 16 * 1024
 
     // MARK: The session's side
 
@@ -101,7 +102,13 @@ final class SessionFeeder: ChannelDuplexHandler {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
-        if input.readableBytes == 0 { input = bytes } else { input.writeBuffer(&bytes) }
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            // Writing never reuses what has been read: a client that always leaves half a line would make the buffer grow for ever.
+            if input.readerIndex >= Self.discardLimit { input.discardReadBytes() }
+            input.writeBuffer(&bytes)
+        }
         wake()
     }
 

@@ -150,6 +150,13 @@ import Testing
         )
     }
 
+    @Test func onlyTheFirstMessageIDsAreLogged() {
+        let headers = (0..<1000).map { "Message-Id: <\($0)>\r\n" }.joined()
+        let (text, filter) = HeaderFilterTests.run(headers + "\r\n", completion: nil)
+        #expect(text == headers + "\r\n")
+        #expect(filter.messageIDs.count == 16)
+    }
+
     @Test func hiddenClient() {
         var header = Self.header()
         header.hidesClient = true

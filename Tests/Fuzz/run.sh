@@ -1,5 +1,6 @@
 #!/bin/bash
 # Runs the fuzz targets under libFuzzer, one process each, one after the other (release build, every room with coverage).
+# FUZZ=binary skips the build.
 #   Tests/Fuzz/run.sh [SECONDS per target] [TARGET...]      default: 600 seconds, all targets
 # New inputs that reach new code go to WORK/corpus/TARGET; a finding goes to Tests/Fuzz/Found/TARGET, where `make test` replays it, and the
 # run ends with status 1. `MERGE=1` folds what was learnt into Tests/Fuzz/Corpus, minimised.
@@ -9,10 +10,10 @@ seconds=${1:-600}
 shift || true
 WORK=${WORK:-.build-fuzz/run}
 export POSTERN_FUZZ=1 SWIFT_BACKTRACE=enable=no
-if [ -z "${SKIP_BUILD:-}" ]; then
+if [ -z "${FUZZ:-}" ]; then
     swift build -c release --product postern-fuzz --scratch-path .build-fuzz || exit 2
 fi
-fuzz=$PWD/.build-fuzz/release/postern-fuzz
+fuzz=${FUZZ:-$PWD/.build-fuzz/release/postern-fuzz}
 targets=${*:-$("$fuzz" --list)}
 failed=0
 for target in $targets; do

@@ -100,6 +100,15 @@ import Testing
         #expect(ServerCapabilities(ServerReply(code: 250, text: "250-x\n250-SIZE -5\n250 SIZE 99999999999999999999")).sizeLimit == 0)
     }
 
+    @Test func mechanismsWithoutEndAreNotAllKept() {
+        let words = (0..<10_000).map { "M\($0)" }
+        let lines = stride(from: 0, to: words.count, by: 200).map { "250-AUTH " + words[$0..<$0 + 200].joined(separator: " ") }
+        let capabilities = ServerCapabilities(
+            ServerReply(code: 250, text: "250-mail.example\n" + lines.joined(separator: "\n") + "\n250 SIZE")
+        )
+        #expect(capabilities.authMechanisms.count == 64 && capabilities.size)
+    }
+
     /// As Postfix prints them, from the reference instance's log where it had the value.
     @Test(arguments: [
         (0.0, "0"), (0.004, "0"), (0.04, "0.04"), (0.1, "0.1"), (0.12, "0.12"), (0.999, "1"), (1.04, "1"), (1.1, "1.1"), (3.14, "3.1"),

@@ -52,6 +52,21 @@ import Testing
     /// Labels of the greatest length.
     private static func labels(_ count: Int) -> [UInt8] { (0..<count).flatMap { _ in [63] + [UInt8](repeating: 0x61, count: 63) } }
 
+    /// The second answer's name is a chain of pointers that lie in the first one's data and lead, one to the other, to the root.
+    private static func pointerChain(_ count: Int) -> [UInt8] {
+        let length = 2 * (count + 1)
+        var bytes: [UInt8] = [0, 1, 0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 1, 0, 1]
+        bytes += [0, 0, 99, 0, 1, 0, 0, 0, 1, UInt8(length >> 8), UInt8(length & 0xFF), 0xC0, 12]
+        for target in stride(from: 28, to: 28 + 2 * count, by: 2) { bytes += [0xC0 | UInt8(target >> 8), UInt8(target & 0xFF)] }
+        let last = 28 + 2 * count
+        bytes += [0xC0 | UInt8(last >> 8), UInt8(last & 0xFF), 0, 1, 0, 1, 0, 0, 0, 1, 0, 4, 192, 0, 2, 1]
+        return bytes
+    }
+
+    @Test func aShortPointerChainIsFollowed() throws {
+        #expect(try DNSMessage(Self.pointerChain(100)).answers.last?.data == .address(.v4(0xC000_0201)))
+    }
+
     /// Header with one question and the given bytes as its name.
     private static func withName(_ name: [UInt8]) -> [UInt8] { [0, 1, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0] + name + [0, 1, 0, 1] }
 
@@ -64,6 +79,7 @@ import Testing
         ("reserved label type", withName([0x40, 0])),
         ("label past the end", withName([63, 0x61])),
         ("too long", withName(labels(4) + [0])),
+        ("pointers to pointers", pointerChain(200)),
         ("empty", []),
         ("header only, cut", [0, 1, 0x81]),
         ("more questions than one", [0, 1, 0x81, 0x80, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0]),

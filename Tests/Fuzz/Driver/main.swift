@@ -10,7 +10,7 @@ enum Chosen {
 
     static func runOnce(_ bytes: [UInt8]) {
         do { try target?.run(bytes) } catch {
-            print("violation: \(error)")
+            unsafe fputs("violation: \(error)\n", stderr)
             abort()
         }
     }

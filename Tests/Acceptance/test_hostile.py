@@ -1,0 +1,497 @@
+"""Attacks that have names: smuggling, injection around STARTTLS, pipelining across changes of state, slow clients by the thousand, floods.
+
+The downstream is as gullible as servers were before December 2023: it takes any of the published sequences for the end of a message. What
+reaches it as one message there was one message to us.
+"""
+
+import contextlib
+import os
+import re
+import resource
+import select
+import socket
+import ssl
+import threading
+import time
+import unittest
+
+from postern import Case, Server, free_port, wait_for
+from test_badinput import connect, probe, read_all, read_reply
+
+# 1,000 in `make test`; the soak runs 10,000 with POSTERN_SLOW_CLIENTS=10000.
+SLOW_CLIENTS = int(os.environ.get("POSTERN_SLOW_CLIENTS", "1000"))
+
+
+class GullibleDownstream:
+    """Records each message with its envelope. Ends of data: <CRLF>.<CRLF> and everything that has been mistaken for it."""
+
+    END = re.compile(rb"(?:\r\n|\n|\r)\.(?:\r\n|\n|\r)")
+
+    def __init__(self):
+        self.messages = []
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port = self.listener.getsockname()[1]
+        self.open = set()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                self.open.add(connection)
+                threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def stop(self):
+        self.listener.close()
+        for connection in list(self.open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def serve(self, connection):
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(b"220 gullible\r\n")
+            data, sender, recipients = b"", None, []
+            while True:
+                line, mark, rest = data.partition(b"\n")
+                if not mark:
+                    more = connection.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                    continue
+                data = rest
+                verb = line.strip().upper()
+                if verb.startswith(b"MAIL"):
+                    sender, recipients = line.strip(), []
+                elif verb.startswith(b"RCPT"):
+                    recipients.append(line.strip())
+                elif verb == b"DATA":
+                    connection.sendall(b"354 go\r\n")
+                    # The command's own line end may stand before the dot.
+                    data = b"\r\n" + data
+                    while not (end := self.END.search(data)):
+                        more = connection.recv(65536)
+                        if not more:
+                            return
+                        data += more
+                    self.messages.append((sender, tuple(recipients), data[2:end.start()]))
+                    data = data[end.end():]
+                elif verb == b"QUIT":
+                    connection.sendall(b"221 bye\r\n")
+                    return
+                connection.sendall(b"250 ok\r\n")
+
+
+def in_pieces(connection, text, size):
+    """Each piece in a packet of its own, as far as one can tell from here."""
+    for start in range(0, len(text), size):
+        connection.sendall(text[start:start + size])
+        time.sleep(0.002)
+
+
+SMUGGLED = b"MAIL FROM:<smuggled@evil.example>\r\nRCPT TO:<victim@example.net>\r\nDATA\r\nSubject: smuggled\r\n\r\nsmuggled\r\n"
+# Nothing of this ends a message, however much it looks like it (CVE-2023-51764, 51765, 51766 and what was found around them).
+FALSE_ENDS = {
+    "<LF>.<LF>": b"\n.\n", "<LF>.<CR><LF>": b"\n.\r\n", "<CR><LF>.<LF>": b"\r\n.\n", "<CR>.<CR>": b"\r.\r", "<CR>.<CR><LF>": b"\r.\r\n",
+    "<CR><LF>.<CR>": b"\r\n.\r", "<LF>.<CR>": b"\n.\r", "<CR>.<LF>": b"\r.\n", "<CR><LF>.<CR><CR><LF>": b"\r\n.\r\r\n",
+    "<CR><LF><NUL>.<CR><LF>": b"\r\n\0.\r\n", "<CR><LF>.<NUL><CR><LF>": b"\r\n.\0\r\n", "<CR><NUL><LF>.<CR><LF>": b"\r\0\n.\r\n",
+    "<CR><LF>.<CR><NUL><LF>": b"\r\n.\r\0\n", "0x85.0x85": b"\x85.\x85", "<CR><LF>0x80.<CR><LF>": b"\r\n\x80.\r\n",
+    "<CR><LF>.0xA0<CR><LF>": b"\r\n.\xa0\r\n", "U+2028": "\u2028.\u2028".encode(), "<CR><LF>..<CR><LF>": b"\r\n..\r\n",
+    "<CR><LF>. <CR><LF>": b"\r\n. \r\n", "<VT>.<VT>": b"\v.\v", "<LF><CR>.<LF><CR>": b"\n\r.\n\r",
+}
+
+
+class Smuggling(Case):
+    """No second message ever appears at the downstream."""
+
+    MODES = ("normalize", "note", "reject", "yes")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.downstream = GullibleDownstream()
+        cls.addClassCleanup(cls.downstream.stop)
+        cls.ports = {mode: free_port() for mode in (*cls.MODES, "no")}
+        services = "".join(
+            f"127.0.0.1:{port} inet n - n - - smtpd\n -o smtpd_forbid_bare_newline={mode} -o smtpd_forbid_unauth_pipelining=no\n"
+            f" -o smtpd_forbid_bare_newline_exclusions=\n"
+            for mode, port in cls.ports.items())
+        server = Server("smtpd_timeout = 20s\n", "127.0.0.1:@PLAIN@ inet n - n - - smtpd\n" + services, downstream=f"[127.0.0.1]:{cls.downstream.port}")
+        cls.addClassCleanup(server.remove)
+        cls.postern = server.start()
+
+    def begin(self, port):
+        c = connect(port)
+        self.addCleanup(c.close)
+        c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        read_reply(c)
+        for line in (b"EHLO x", b"MAIL FROM:<a@example.org> BODY=8BITMIME", b"RCPT TO:<b@example.net>", b"DATA"):
+            c.sendall(line + b"\r\n")
+            reply = read_reply(c)
+            self.assertRegex(reply, rb"^[23]", f"{line}: {reply}")
+        return c
+
+    def attack(self, mode, name, false_end, size):
+        """The number of messages we acknowledged."""
+        c = self.begin(self.ports[mode])
+        subject = f"Subject: {mode} {name} {size}\r\n\r\nbefore".encode()
+        text = false_end + SMUGGLED
+        c.sendall(subject)
+        in_pieces(c, text[:len(false_end) + 8], size)
+        c.sendall(text[len(false_end) + 8:] + b"\r\n.\r\n")
+        # The end may have come earlier where bare line feeds are allowed: then the rest were commands, and QUIT is one in any case.
+        c.sendall(b"QUIT\r\n")
+        replies = read_all(c)
+        self.assertRegex(replies, rb"221 2\.0\.0 Bye\r\n$|^5\d\d 5\.5\.\d .*\r\n$", f"{mode}, {name}")
+        return replies.count(b"Ok: queued as")
+
+    def settled(self, count):
+        wait_for(lambda: len(self.downstream.messages) >= count and not self.postern.queue_list(), 60, f"{count} messages at the downstream")
+
+    def test_no_false_end_ends_a_message(self):
+        before, acknowledged = len(self.downstream.messages), 0
+        for mode in self.MODES:
+            for name, false_end in FALSE_ENDS.items():
+                for size in (1, 1000) if mode == "normalize" else (1,):
+                    with self.subTest(mode=mode, name=name, size=size):
+                        taken = self.attack(mode, name, false_end, size)
+                        self.assertLessEqual(taken, 1)
+                        if mode == "reject" and b"\n" in false_end.replace(b"\r\n", b""):
+                            self.assertEqual(taken, 0, "reject takes nothing with a bare line feed")
+                        acknowledged += taken
+        self.assertGreater(acknowledged, len(FALSE_ENDS))
+        self.settled(before + acknowledged)
+        messages = self.downstream.messages[before:]
+        self.assertEqual(len(messages), acknowledged)
+        for sender, recipients, content in messages:
+            self.assertIn(b"a@example.org", sender, content)
+            self.assertEqual(len(recipients), 1)
+            self.assertNotIn(b"victim", recipients[0])
+            # All of it arrived in the one message, with nothing that ends a line but CRLF.
+            self.assertIn(b"MAIL FROM:<smuggled@evil.example>", content)
+            self.assertNotRegex(content, rb"(?<!\r)\n|\r(?!\n)")
+
+    def test_where_bare_line_feeds_are_allowed_we_and_the_downstream_still_agree(self):
+        """smtpd_forbid_bare_newline = no: <LF>.<LF> ends a message by the administrator's wish; what follows is judged as commands."""
+        before, acknowledged = len(self.downstream.messages), 0
+        for name, false_end in FALSE_ENDS.items():
+            with self.subTest(name=name):
+                acknowledged += self.attack("no", name, false_end, 1)
+        self.settled(before + acknowledged)
+        messages = self.downstream.messages[before:]
+        self.assertEqual(len(messages), acknowledged, "a message that we did not acknowledge as one")
+        for _, _, content in messages:
+            self.assertNotRegex(content, rb"(?<!\r)\n|\r(?!\n)")
+
+    def test_chunks_hold_anything(self):
+        """BDAT: the content is counted, so that nothing in it ends anything; on the way to a downstream without CHUNKING it is dot-stuffed."""
+        c = connect(self.ports["normalize"])
+        self.addCleanup(c.close)
+        read_reply(c)
+        c.sendall(b"EHLO x\r\n")
+        if b"CHUNKING" not in read_reply(c):
+            self.skipTest("CHUNKING is not offered")
+        before, acknowledged = len(self.downstream.messages), 0
+        for false_end in (*FALSE_ENDS.values(), b"\r\n.\r\n"):
+            for cut in range(len(false_end) + 1):
+                body = b"Subject: chunk\r\n\r\nbefore" + false_end + SMUGGLED + b".\r\n"
+                border = len(b"Subject: chunk\r\n\r\nbefore") + cut
+                for line in (b"MAIL FROM:<a@example.org> BODY=8BITMIME", b"RCPT TO:<b@example.net>"):
+                    c.sendall(line + b"\r\n")
+                    self.assertRegex(read_reply(c), rb"^250 ")
+                c.sendall(b"BDAT %d\r\n" % border + body[:border])
+                self.assertRegex(read_reply(c), rb"^250 ")
+                c.sendall(b"BDAT %d LAST\r\n" % (len(body) - border) + body[border:])
+                acknowledged += read_reply(c).startswith(b"250 2.0.0 Ok:")
+        self.assertGreater(acknowledged, 10)
+        self.settled(before + acknowledged)
+        self.assertEqual(len(self.downstream.messages), before + acknowledged)
+        for sender, recipients, content in self.downstream.messages[before:]:
+            self.assertNotIn(b"smuggled", sender)
+            self.assertNotRegex(content, rb"(?<!\r)\n|\r(?!\n)")
+
+    def test_nothing_in_an_address_ends_a_command(self):
+        """What travels in MAIL and RCPT to the next hop stays one address."""
+        c = connect(self.postern.plain)
+        self.addCleanup(c.close)
+        read_reply(c)
+        c.sendall(b"EHLO x\r\n")
+        read_reply(c)
+        before, taken = len(self.downstream.messages), 0
+        for address in (
+            rb'<a@b.example\>\ SIZE=1>', rb'<"a\>b"@b.example>', rb'<"a> SIZE=1 <"@b.example>', b'<"a\rRSET"@b.example>', b'<"a\0"@b.example>',
+            rb'<"\"> X <\""@b.example>', rb'<a\"@b.example>', rb'<a@[127.0.0.1> X]>', b"<a\x0bb@b.example>", rb'<"a\\"@b.example>',
+        ):
+            c.sendall(b"RSET\r\n")
+            read_reply(c)
+            c.sendall(b"MAIL FROM:" + address + b"\r\n")
+            reply = read_reply(c)
+            if not reply.startswith(b"250"):
+                self.assertRegex(reply, rb"^(501|555|553) ")
+                continue
+            c.sendall(b"RCPT TO:<b@example.net>\r\n")
+            read_reply(c)
+            c.sendall(b"DATA\r\n")
+            read_reply(c)
+            c.sendall(b"Subject: address\r\n\r\nx\r\n.\r\n")
+            taken += read_reply(c).startswith(b"250 2.0.0")
+        self.settled(before + taken)
+        for sender, _, _ in self.downstream.messages[before:]:
+            # One quoted or plain path, then only parameters that we add ourselves.
+            self.assertRegex(sender, rb'^MAIL FROM:<(?:[^<>@" ]+|"(?:[^"\\\r\n]|\\.)*")@b\.example>(?: SIZE=\d+)?(?: BODY=\w+)?$')
+
+
+class Injection(Case):
+    """What an attacker on the wire says in plaintext never counts inside TLS; what is sent early never crosses a change of state."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = cls()
+        cls.addClassCleanup(cls.shared.doCleanups)
+        cls.strict, cls.lax = free_port(), free_port()
+        cls.sinkhole = cls.shared.sink()
+        services = "".join(
+            f"127.0.0.1:{port} inet n - n - - smtpd\n -o smtpd_forbid_unauth_pipelining={value}\n -o smtpd_sasl_auth_enable=yes\n"
+            for port, value in ((cls.strict, "yes"), (cls.lax, "no")))
+        cls.postern = cls.shared.server(
+            "smtpd_timeout = 10s\nsmtpd_error_sleep_time = 0\n", "127.0.0.1:@PLAIN@ inet n - n - - smtpd\n" + services,
+            sink=cls.sinkhole, tls=True, sasl=Server.SASLDB, users=["alice"])
+        cls.context = ssl.create_default_context()
+        cls.context.check_hostname = False
+        cls.context.verify_mode = ssl.CERT_NONE
+
+    def runTest(self):
+        """Lets setUpClass make one."""
+
+    def greeted(self, port):
+        c = connect(port)
+        self.addCleanup(c.close)
+        read_reply(c)
+        c.sendall(b"EHLO x\r\n")
+        read_reply(c)
+        return c
+
+    def ask(self, c, line):
+        c.sendall(line + b"\r\n")
+        return read_reply(c)
+
+    def test_plaintext_commands_do_not_cross_starttls(self):
+        injections = (
+            b"EHLO injected\r\n", b"MAIL FROM:<injected@evil.example>\r\n", b"MAIL FROM:<inj", b"RSET\r\nNOOP\r\n" * 100, b"\r\n", b"\0" * 100,
+            b"AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\r\n", b"EHLO injected\r\n" * 10_000,
+        )
+        for port in (self.strict, self.lax):
+            for injection in injections:
+                with self.subTest(strict=port == self.strict, injection=injection[:20]):
+                    plain = self.greeted(port)
+                    self.assertRegex(self.ask(plain, b"MAIL FROM:<early@example.org>"), rb"^250 ")
+                    plain.sendall(b"STARTTLS\r\n" + injection)
+                    self.assertRegex(read_reply(plain), rb"^220 2\.0\.0 Ready to start TLS\r\n$")
+                    # A long injection may reach the server behind the 220: then it is no handshake, and there is no session either.
+                    try:
+                        c = self.context.wrap_socket(plain)
+                    except OSError:
+                        self.assertGreater(len(injection), 60_000)
+                        continue
+                    self.addCleanup(c.close)
+                    # Nothing waits there, and nothing has been kept: not the injected, not our own from before.
+                    c.settimeout(0.1)
+                    with self.assertRaises(TimeoutError):
+                        c.recv(1)
+                    c.settimeout(20)
+                    self.assertRegex(self.ask(c, b"RCPT TO:<b@example.net>"), rb"^503 5\.5\.1 Error: need MAIL command")
+                    self.assertRegex(self.ask(c, b"EHLO real"), rb"^250-")
+                    self.assertRegex(self.ask(c, b"MAIL FROM:<real@example.org>"), rb"^250 ")
+                    self.assertRegex(self.ask(c, b"QUIT"), rb"^221 ")
+        self.assertNotIn("injected", self.postern.log())
+
+    def test_plaintext_replies_stay_in_plaintext(self):
+        """All that was answered before the handshake left before it: a client cannot take a plaintext reply for one from inside."""
+        plain = self.greeted(self.lax)
+        plain.sendall(b"NOOP\r\nNOOP\r\nSTARTTLS\r\n")
+        collected = b""
+        while b"220 2.0.0" not in collected:
+            collected += plain.recv(1000)
+        self.assertRegex(collected, rb"^(250 2\.0\.0 Ok\r\n){2}220 2\.0\.0 Ready to start TLS\r\n$")
+        c = self.context.wrap_socket(plain)
+        self.addCleanup(c.close)
+        self.assertRegex(self.ask(c, b"NOOP"), rb"^250 2\.0\.0 Ok\r\n$")
+
+    # Sent in one flight, and whether a server that forbids improper pipelining goes on (RFC 2920 section 3.1 names the last of a group).
+    FLIGHTS = (
+        (b"HELO x\r\nMAIL FROM:<a@example.org>\r\n", False, 2),
+        (b"EHLO x\r\nMAIL FROM:<a@example.org>\r\n", False, 2),
+        (b"NOOP\r\nMAIL FROM:<a@example.org>\r\n", False, 2),
+        (b"VRFY a@example.net\r\nMAIL FROM:<a@example.org>\r\n", False, 2),
+        (b"RSET\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n", True, 4),
+        (b"AUTH PLAIN AGFsaWNlAHdyb25n\r\nMAIL FROM:<a@example.org>\r\n", True, 2),
+        (b"AUTH PLAIN AGFsaWNlAHdvbmRlcmxhbmQ=\r\nMAIL FROM:<a@example.org>\r\nRSET\r\n", True, 3),
+        (b"AUTH LOGIN\r\nYWxpY2U=\r\nd29uZGVybGFuZA==\r\nRSET\r\n", True, 4),
+        (b"AUTH LOGIN\r\n*\r\nRSET\r\n", True, 3),
+        (b"FOO\r\nBAR\r\nRSET\r\n", True, 3),
+        (b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\nSubject: early\r\n\r\nx\r\n.\r\nRSET\r\n", False, 5),
+        (b"QUIT\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\n", True, 1),
+    )
+
+    def test_flights_across_every_change_of_state(self):
+        for strict in (True, False):
+            for flight, is_proper, count in self.FLIGHTS:
+                with self.subTest(strict=strict, flight=flight[:40]):
+                    c = self.greeted(self.strict if strict else self.lax)
+                    c.sendall(flight)
+                    if strict and not is_proper:
+                        replies = read_all(c)
+                        self.assertRegex(replies, rb"554 5\.5\.0 Error: SMTP protocol synchronization\r\n$")
+                        self.assertNotIn(b"queued as", replies)
+                        self.assertLessEqual(len(re.findall(rb"^\d{3} ", replies, re.M)), count)
+                        continue
+                    replies = b""
+                    while len(re.findall(rb"^\d{3} ", replies, re.M)) < count:
+                        data = c.recv(65536)
+                        self.assertTrue(data, f"{replies} of {count}")
+                        replies += data
+                    # One each, in order, and none more.
+                    self.assertEqual(len(re.findall(rb"^\d{3} ", replies, re.M)), count, replies)
+                    if not flight.startswith(b"QUIT"):
+                        c.sendall(b".\r\n" if flight.endswith(b"DATA\r\n") else b"VRFY a@example.net\r\n")
+                        self.assertRegex(read_reply(c), rb"^25[02] ")
+        self.assertEqual(sum(b"Subject: early" in m for m in self.sinkhole.wait(3)), 1)
+
+    def test_early_talkers(self):
+        for strict in (True, False):
+            with self.subTest(strict=strict):
+                for _ in range(5):
+                    c = connect(self.strict if strict else self.lax)
+                    self.addCleanup(c.close)
+                    c.sendall(b"EHLO early\r\nMAIL FROM:<a@example.org>\r\n")
+                    # The server may have greeted before the bytes came; then EHLO has company, which is as wrong.
+                    replies = read_all(c) if strict else read_reply(c)
+                    self.assertRegex(replies, rb"554 5\.5\.0 Error: SMTP protocol synchronization\r\n$" if strict else rb"^220 ")
+
+
+class Crowds(Case):
+    """Many at once; everyone else is served."""
+
+    def slow_server(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = SLOW_CLIENTS + 500
+        if hard < wanted:
+            self.skipTest(f"RLIMIT_NOFILE is {hard}")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        sink = self.sink()
+        server = self.server("smtpd_client_connection_count_limit = 0\nsmtpd_timeout = 300s\n", sink=sink, tls=True)
+        return server, sink
+
+    def test_slow_clients_and_one_in_a_hurry(self):
+        """Each sends one byte a second. Meanwhile a client in a hurry is served without a pause, and in the end each slow one has its reply."""
+        server, sink = self.slow_server()
+        slow = []
+        self.addCleanup(lambda: [c.close() for c in slow])
+        for _ in range(SLOW_CLIENTS):
+            slow.append(connect(server.plain, timeout=60))
+        for c in slow:
+            self.assertTrue(read_reply(c).startswith(b"220 "))
+        done = threading.Event()
+
+        def drip():
+            for byte in b"NOOP\r\n":
+                started = time.monotonic()
+                for c in slow:
+                    c.send(bytes([byte]))
+                if byte != 10:
+                    time.sleep(max(0, started + 1 - time.monotonic()))
+            done.set()
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        sent, times = 0, []
+        c = connect(server.plain, timeout=60)
+        self.addCleanup(c.close)
+        read_reply(c)
+        c.sendall(b"EHLO hurry\r\n")
+        read_reply(c)
+        while not done.is_set() or sent < 100:
+            started = time.monotonic()
+            c.sendall(b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n")
+            replies = b""
+            while not re.search(rb"^354 .*\r\n", replies, re.M):
+                data = c.recv(65536)
+                self.assertTrue(data, replies)
+                replies += data
+            c.sendall(b"Subject: hurry\r\n\r\nx\r\n.\r\n")
+            self.assertRegex(read_reply(c), rb"^250 2\.0\.0 Ok: queued as")
+            times.append(time.monotonic() - started)
+            sent += 1
+        thread.join()
+        for s in slow:
+            self.assertEqual(read_reply(s), b"250 2.0.0 Ok\r\n")
+        sink.wait(sent, 60)
+        times.sort()
+        print(f"{SLOW_CLIENTS} slow clients: {sent} messages meanwhile, median {times[len(times) // 2] * 1000:.1f} ms, slowest {times[-1] * 1000:.0f} ms",
+              flush=True)
+
+    def test_slow_handshakes_and_one_in_a_hurry(self):
+        """A ClientHello a byte at a time, by many, on a STARTTLS service."""
+        server, _ = self.slow_server()
+        count = min(SLOW_CLIENTS, 1000) // 5
+        hello = bytes.fromhex("16030100c5010000c10303") + os.urandom(190)
+        slow = []
+        self.addCleanup(lambda: [c.close() for c in slow])
+        for _ in range(count):
+            c = connect(server.plain)
+            slow.append(c)
+        for line in (None, b"EHLO x\r\n", b"STARTTLS\r\n"):
+            for c in slow:
+                if line:
+                    c.sendall(line)
+            for c in slow:
+                self.assertRegex(read_reply(c), rb"^2")
+        for byte in hello[:20]:
+            for c in slow:
+                c.send(bytes([byte]))
+        for _ in range(3):
+            probe(self, server)
+        # Cut off in the middle of it, at once: nobody else notices.
+        for c in slow:
+            c.close()
+        server.wait_log("lost connection after STARTTLS")
+        probe(self, server)
+
+    def test_floods(self):
+        """Each flood ends in a refusal or a closed connection, and the memory of the process stays bounded."""
+        server, _ = self.slow_server()
+        floods = {
+            "message ids": (b"EHLO x\r\n", b"MAIL FROM:<a@example.org>\r\n", b"RCPT TO:<b@example.net>\r\n", b"DATA\r\n", b"Message-Id:x\r\n" * 200_000 + b"\r\n.\r\n"),
+            "headers": (b"EHLO x\r\n", b"MAIL FROM:<a@example.org>\r\n", b"RCPT TO:<b@example.net>\r\n", b"DATA\r\n", b"X:\r\n" * 700_000 + b"\r\n.\r\n"),
+            "received": (b"EHLO x\r\n", b"MAIL FROM:<a@example.org>\r\n", b"RCPT TO:<b@example.net>\r\n", b"DATA\r\n", b"Received: x\r\n" * 200_000 + b"\r\n.\r\n"),
+            "noop": (b"EHLO x\r\n", b"RSET\r\n" * 50_000),
+            "auth": (b"EHLO x\r\n", b"AUTH PLAIN AAAA\r\n" * 5_000),
+            "wrong recipients": (b"EHLO x\r\n", b"MAIL FROM:<a@example.org>\r\n", b"RCPT TO:<@>\r\n" * 5_000),
+            "parameters": (b"EHLO x\r\n", (b"MAIL FROM:<a@example.org>" + b" SIZE=1" * 280 + b"\r\n") * 5000),
+            "nul": (b"EHLO x\r\n", b"\0" * 3_000_000),
+        }
+        for name, (*lines, flood) in floods.items():
+            with self.subTest(name):
+                logged = len(server.log())
+                c = connect(server.plain, timeout=60)
+                self.addCleanup(c.close)
+                read_reply(c)
+                for line in lines:
+                    c.sendall(line)
+                    self.assertRegex(read_reply(c), rb"^[23]")
+                c.settimeout(2)
+                with contextlib.suppress(OSError):
+                    for start in range(0, len(flood), 1 << 16):
+                        c.sendall(flood[start:start + (1 << 16)])
+                        while select.select([c], [], [], 0)[0] and c.recv(65536):
+                            pass
+                c.close()
+                probe(self, server)
+                time.sleep(0.1)  # Lines gather for a moment before they are written.
+                self.assertLess(len(server.log()) - logged, 200_000, "the log grows with the flood")
+                with open(f"/proc/{server.roles()['smtpd']}/status") as f:
+                    self.assertLess(int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)), 300_000)
+
+
+if __name__ == "__main__":
+    unittest.main()
