@@ -16,6 +16,8 @@ package final class QueueHandOff: MessageHandOff {
     private var outgoing = ByteBuffer()
     private var flushScheduled = false
     private var leases: [Range<UInt64>] = []
+    /// The first id that was leased on this connection. Those of later leases are higher, those of earlier connections lower.
+    private var firstID: UInt64?
     private var leaseRequested = false
     private var idWaiters = WaiterList<Void>()
     private var roomWaiters = WaiterList<Void>()
@@ -37,12 +39,17 @@ package final class QueueHandOff: MessageHandOff {
     }
 
     private func attached(_ channel: any Channel) {
-        self.channel?.close(promise: nil)
+        // The new connection may be here before the end of the old one has been noticed.
+        let old = self.channel
+        detach()
+        old?.close(promise: nil)
         self.channel = channel
-        leases = []
-        leaseRequested = false
         requestLease()
     }
+
+    /// Whether the queue role at the other end has leased this id. It ends the connection, with everyone's commits, at any other: a message
+    /// that was begun before the queue role was restarted must not be sent to the new one.
+    func isLeasedHere(_ id: QueueID) -> Bool { channel != nil && firstID.map { id.rawValue >= $0 } ?? false }
 
     package func reserveQueueID() async throws(HandOffFailure) -> QueueID {
         while true {
@@ -109,7 +116,12 @@ package final class QueueHandOff: MessageHandOff {
         switch frame {
         case .queueIDs(let first, let count):
             leaseRequested = false
-            if count > 0 { leases.append(first.rawValue..<first.rawValue + UInt64(count)) }
+            let (end, overflow) = first.rawValue.addingReportingOverflow(UInt64(count))
+            if overflow { throw MalformedFrame() }
+            if count > 0 {
+                leases.append(first.rawValue..<end)
+                if firstID == nil { firstID = first.rawValue }
+            }
             idWaiters.resumeAll(())
         case .completed(let results):
             for (id, result) in results { commits.removeValue(forKey: id)?.resume(returning: result) }
@@ -121,9 +133,15 @@ package final class QueueHandOff: MessageHandOff {
     func becameWritable() { roomWaiters.resumeAll(()) }
 
     func closed(_ channel: any Channel) {
-        guard self.channel === channel else { return }
-        self.channel = nil
+        if self.channel === channel { detach() }
+    }
+
+    /// Forgets the connection: what was under way on it has failed, and nothing meant for it may be sent on the next one.
+    private func detach() {
+        channel = nil
         leases = []
+        firstID = nil
+        leaseRequested = false
         outgoing.clear()
         let lost = commits
         commits = [:]

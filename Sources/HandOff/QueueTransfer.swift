@@ -20,6 +20,7 @@ final class QueueTransfer: MessageTransfer {
         if content == nil { content = bytes } else { content?.writeImmutableBuffer(bytes) }
         guard let size = content?.readableBytes, size > HandOffFrame.wholeMessageLimit else { return }
         if !begun {
+            try checkConnection()
             begun = true
             owner.send(.begin(id, envelope))
         }
@@ -31,16 +32,24 @@ final class QueueTransfer: MessageTransfer {
         content = nil
         while let chunk = rest.readSlice(length: min(rest.readableBytes, HandOffFrame.wholeMessageLimit)), chunk.readableBytes > 0 {
             try await owner.waitForRoom()
+            try checkConnection()
             owner.send(.chunk(id, chunk))
         }
+    }
+
+    /// The queue role may have been restarted since the id was leased, or the first chunk sent.
+    private func checkConnection() throws(HandOffFailure) {
+        if !owner.isLeasedHere(id) { throw .unavailable("the queue role ended while the message was arriving") }
     }
 
     func commit() async throws(HandOffFailure) {
         ended = true
         if begun {
             try await sendChunks()
+            try checkConnection()
             owner.send(.commit(id))
         } else {
+            try checkConnection()
             owner.send(.message(id, envelope, content ?? ByteBuffer()))
             content = nil
         }
@@ -50,7 +59,7 @@ final class QueueTransfer: MessageTransfer {
     func abort() {
         guard !ended else { return }
         ended = true
-        if begun { owner.send(.abort(id)) }
+        if begun, owner.isLeasedHere(id) { owner.send(.abort(id)) }
     }
 
     deinit { abort() }

@@ -9,6 +9,7 @@ import threading
 import time
 import unittest
 
+from load import Connection, Downstream
 from postern import Case, run, wait_for
 
 MEGABYTE = 1 << 20
@@ -239,6 +240,43 @@ class DiskFull(Case):
             self.assertRefusedForSpace(reply)
         wait_for(lambda: server.queue_list() == [], 60, "an empty queue")
         self.check_all_delivered()
+
+    def test_bounces_go_out_on_the_full_disk(self):
+        self.volume = Volume("tmpfs", 64)
+        self.addCleanup(self.volume.remove)
+        downstream = Downstream()
+        self.addCleanup(downstream.stop)
+        downstream.mode = "deferring"
+        server = self.server(self.MAIN + f"queue_directory = {self.volume.directory}/spool\n", downstream=f"[127.0.0.1]:{downstream.port}")
+        self.client = Client(server.plain)
+        connection = Connection(server.plain)
+        self.addCleanup(connection.close)
+        numbers = range(1, 31)
+        for number in numbers:
+            self.assertEqual(connection.send(number, 100_000 if number % 10 == 0 else 300)[0], 250)
+        wait_for(lambda: server.log().count("status=deferred") >= len(numbers), what="deferrals")
+        self.volume.fill()
+        self.wait_for_refusal(server)
+        self.assertEqual(connection.send(100, 300)[0], 452)
+        # Every message ends in a bounce, which needs space of its own.
+        downstream.mode = "refusing"
+
+        def all_bounced():
+            run("queue", "flush", "-c", server.directory, "ALL", check=False)
+            return set(downstream.bounces) == set(numbers)
+
+        try:
+            wait_for(all_bounced, 60, "bounces")
+        except AssertionError:
+            self.fail(f"{sorted(set(numbers) - set(downstream.bounces))}\n{server.log()[-3000:]}")
+        self.assertEqual(connection.send(101, 300)[0], 452)
+        self.assertEqual(downstream.arrivals, {})
+        self.assertEqual({n: len(times) for n, times in downstream.bounces.items()}, {n: 1 for n in numbers})
+        wait_for(lambda: server.queue_list() == [], 30, "an empty queue")
+        self.volume.empty()
+        downstream.mode = "up"
+        wait_for(lambda: connection.send(102, 300)[0] == 250, 30, "mail is accepted again")
+        wait_for(lambda: 102 in downstream.arrivals, 30, "its delivery")
 
     def test_a_crash_and_a_start_on_the_full_disk(self):
         server = self.start()

@@ -5,8 +5,6 @@ import re
 import signal
 import smtplib
 import ssl
-import threading
-import time
 import unittest
 
 from postern import Case, Server, run, wait_for
@@ -78,38 +76,9 @@ class Commands(Case):
 
 
 class Deaths(Case):
-    """Each role, and all of them, killed while messages arrive."""
-
-    def acknowledged_under_load(self, server, disturb, seconds=6, threads=4):
-        done, acknowledged, lock = threading.Event(), {}, threading.Lock()
-
-        def work(number):
-            count = 0
-            while not done.is_set():
-                subject = f"m-{number}-{count}"
-                id = send(server.plain, subject, size=(5_000_000 if count % 20 == 19 else 300))
-                if id:
-                    with lock:
-                        self.assertNotIn(id, acknowledged, "a queue id was used twice")
-                        acknowledged[id] = subject
-                else:
-                    time.sleep(0.05)
-                count += 1
-
-        workers = [threading.Thread(target=work, args=(n,)) for n in range(threads)]
-        for w in workers:
-            w.start()
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            time.sleep(0.7)
-            disturb()
-        done.set()
-        for w in workers:
-            w.join(60)
-        return acknowledged
+    """More of them in test_kill.py."""
 
     def check_delivered(self, server, sink, acknowledged):
-        self.assertGreater(len(acknowledged), 5)
         wanted = set(acknowledged.values())
 
         def missing():
@@ -124,34 +93,6 @@ class Deaths(Case):
             wait_for(all_there, 60, "delivery")
         except AssertionError:
             self.fail(f"acknowledged but not delivered: {sorted(missing())[:10]}\n{server.log()[-2000:]}")
-
-    def test_each_role(self):
-        for victim in ("queue", "smtpd"):
-            with self.subTest(victim):
-                sink = self.sink()
-                server = self.server("minimal_backoff_time = 1s\nqueue_run_delay = 1s\n", sink=sink)
-
-                def disturb():
-                    pid = server.roles().get(victim)
-                    if pid:
-                        os.kill(pid, signal.SIGKILL)
-
-                acknowledged = self.acknowledged_under_load(server, disturb)
-                self.check_delivered(server, sink, acknowledged)
-                self.assertIn(f"{victim} role, process", server.log())
-                server.stop()
-                sink.stop()
-
-    def test_everything_at_once(self):
-        sink = self.sink()
-        server = self.server("minimal_backoff_time = 1s\nqueue_run_delay = 1s\n", sink=sink)
-
-        def disturb():
-            server.kill_all()
-            server.start()
-
-        acknowledged = self.acknowledged_under_load(server, disturb)
-        self.check_delivered(server, sink, acknowledged)
 
     def test_downstream_away_and_back(self):
         sink = self.sink()

@@ -14,6 +14,7 @@ private final class MemoryIntake: MessageIntake {
         var messages: [QueueID: (Envelope, ByteBuffer)] = [:]
         var result = HandOffResult.stored
         var short = false
+        var answers = true
     }
     let state = Mutex(State())
 
@@ -29,7 +30,7 @@ private final class MemoryIntake: MessageIntake {
             if $0.result == .stored { $0.messages[id] = (envelope, content) }
             return $0.result
         }
-        receipt.completed(result)
+        if state.withLock({ $0.answers }) { receipt.completed(result) }
     }
 
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake { Large(owner: self, id: id, envelope: envelope) }
@@ -56,6 +57,10 @@ private final class MemoryIntake: MessageIntake {
         func commit(receipt: IntakeReceipt) { owner.accept(id, envelope, bytes, receipt: receipt) }
         func abort() {}
     }
+}
+
+private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
+    handOff.loop.assumeIsolated().scheduleTask(in: .milliseconds(50)) { handOff.attach(descriptor) }
 }
 
 @Suite struct HandOffTests {
@@ -137,7 +142,49 @@ private final class MemoryIntake: MessageIntake {
     @Test func anIDThatWasNotLeasedEndsTheConnection() async throws {
         await #expect(throws: HandOffFailure.self) {
             try await withHandOff { handOff, _, _ in
-                try await handOff.begin(QueueID(rawValue: 5), FrameTests.envelope).commit()
+                _ = try await handOff.reserveQueueID()
+                try await handOff.begin(QueueID(rawValue: 1 << 40), FrameTests.envelope).commit()
+            }
+        }
+    }
+
+    /// A message begun before a restart of the queue role fails, and must not spoil the new connection for the others.
+    @Test(arguments: [10, 200_000], [true, false]) func anIDOfTheLastConnectionIsNotSentOnTheNext(size: Int, endIsNoticed: Bool) async throws {
+        let content = ByteBuffer(repeating: 0x61, count: size)
+        let (failure, stored) = try await withHandOff { handOff, intake, queue -> (HandOffFailure?, Bool) in
+            let early = handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope)
+            try await early.write(content)
+            if endIsNoticed { shutdown(queue, CInt(SHUT_RDWR)) }
+            var ends: [CInt] = [-1, -1]
+            guard unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0 else { return (nil, false) }
+            HandOffServer.serve(ends[1], intake: intake, on: handOff.loop.next())
+            handOff.attach(ends[0])
+            var failure: HandOffFailure?
+            // Leased on the new connection, so that it is there.
+            var id = try await handOff.reserveQueueID()
+            while id.rawValue < 1000 + 2048 { id = try await handOff.reserveQueueID() }
+            do throws(HandOffFailure) { try await early.commit() } catch { failure = error }
+            let late = handOff.begin(id, FrameTests.envelope)
+            try await late.write(content)
+            try await late.commit()
+            return (failure, intake.state.withLock { $0.messages[id]?.1 == content })
+        }
+        #expect(failure != nil)
+        #expect(stored)
+    }
+
+    /// A commit that waits for its answer when the new connection comes, before the end of the old one has been noticed.
+    @Test func aNewConnectionFailsTheCommitsOfTheOldOne() async throws {
+        await #expect(throws: HandOffFailure.self) {
+            try await withHandOff { handOff, intake, _ in
+                intake.state.withLock { $0.answers = false }
+                let transfer = handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope)
+                var ends: [CInt] = [-1, -1]
+                try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
+                let fresh = ends[0]
+                HandOffServer.serve(ends[1], intake: intake, on: handOff.loop)
+                attachSoon(fresh, handOff)
+                try await transfer.commit()
             }
         }
     }
