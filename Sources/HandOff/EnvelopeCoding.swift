@@ -5,6 +5,11 @@ extension Envelope {
     /// Strings are a 32-bit length and UTF-8; a missing domain is the length `UInt32.max`.
     package func encode(into out: inout ByteBuffer) {
         out.writeInteger(body.rawValue)
+        out.writeInteger(UInt8(needsUTF8 ? 1 : 0))
+        out.writeInteger(returns.rawValue)
+        out.writeText(envelopeID)
+        out.writeInteger(verpDelimiters?.outer ?? 0)
+        out.writeInteger(verpDelimiters?.inner ?? 0)
         out.writeAddress(sender)
         for text in [
             origin.clientName, origin.clientAddress, origin.heloName, origin.protocolName, origin.saslMethod, origin.saslUsername,
@@ -14,11 +19,18 @@ extension Envelope {
             out.writeAddress(recipient.address)
             out.writeInteger(UInt8(recipient.original == nil ? 0 : 1))
             if let original = recipient.original { out.writeAddress(original) }
+            out.writeInteger(recipient.notify.rawValue)
+            out.writeText(recipient.declaredOriginal)
         }
     }
 
     package init(from input: inout ByteBuffer) throws(MalformedFrame) {
         guard let code: UInt8 = input.readInteger(), let body = BodyType(rawValue: code) else { throw MalformedFrame() }
+        guard let utf8Flag: UInt8 = input.readInteger(), let returnsCode: UInt8 = input.readInteger(),
+            let returns = ReturnedContent(rawValue: returnsCode)
+        else { throw MalformedFrame() }
+        let envelopeID = try input.readText()
+        guard let outer: UInt8 = input.readInteger(), let inner: UInt8 = input.readInteger() else { throw MalformedFrame() }
         let sender = try input.readAddress()
         var origin = MessageOrigin()
         origin.clientName = try input.readText()
@@ -27,16 +39,25 @@ extension Envelope {
         origin.protocolName = try input.readText()
         origin.saslMethod = try input.readText()
         origin.saslUsername = try input.readText()
-        // The smallest recipient takes nine bytes: a count beyond that is a lie, and must not make us reserve memory.
-        guard let count: UInt32 = input.readInteger(), Int(count) <= input.readableBytes / 9 else { throw MalformedFrame() }
+        // The smallest recipient takes fourteen bytes: a count beyond that is a lie, and must not make us reserve memory.
+        guard let count: UInt32 = input.readInteger(), Int(count) <= input.readableBytes / 14 else { throw MalformedFrame() }
         var recipients: [Recipient] = []
         recipients.reserveCapacity(Int(count))
         for _ in 0..<count {
             let address = try input.readAddress()
             guard let flag: UInt8 = input.readInteger() else { throw MalformedFrame() }
-            recipients.append(Recipient(address: address, original: flag == 0 ? nil : try input.readAddress()))
+            var recipient = Recipient(address: address, original: flag == 0 ? nil : try input.readAddress())
+            guard let notify: UInt8 = input.readInteger() else { throw MalformedFrame() }
+            recipient.notify = NotifyConditions(rawValue: notify)
+            guard recipient.notify.isValid else { throw MalformedFrame() }
+            recipient.declaredOriginal = try input.readText()
+            recipients.append(recipient)
         }
         self.init(sender: sender, recipients: recipients, body: body, origin: origin)
+        needsUTF8 = utf8Flag != 0
+        self.returns = returns
+        self.envelopeID = envelopeID
+        verpDelimiters = outer == 0 ? nil : VERPDelimiters(outer: outer, inner: inner)
     }
 }
 

@@ -42,6 +42,7 @@ extension DeliveryJob {
     mutating func adopt(_ resolved: Address, at index: Int) {
         let recipient = envelope.recipients[index]
         guard resolved != recipient.address, !resolved.isNull else { return }
-        envelope.recipients[index] = Recipient(address: resolved, original: recipient.original ?? recipient.address)
+        envelope.recipients[index].address = resolved
+        envelope.recipients[index].original = recipient.original ?? recipient.address
     }
 }

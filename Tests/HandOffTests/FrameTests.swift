@@ -8,15 +8,24 @@ import Testing
         var origin = MessageOrigin()
         origin.clientName = "mua.example"
         origin.saslUsername = "älice"
-        return Envelope(
+        var envelope = Envelope(
             sender: .null,
             recipients: [
-                Recipient(address: Address(localPart: "a b", domain: "example.com")),
+                Recipient(
+                    address: Address(localPart: "a b", domain: "example.com"),
+                    notify: [.success, .delay],
+                    declaredOriginal: "utf-8;älice@example.com"
+                ),
                 Recipient(address: Address(localPart: "x", domain: "y.example"), original: Address(localPart: "alias", domain: nil)),
             ],
             body: .eightBitMIME,
             origin: origin
         )
+        envelope.needsUTF8 = true
+        envelope.returns = .headers
+        envelope.envelopeID = "QQ 314159"
+        envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+        return envelope
     }()
 
     static var frames: [HandOffFrame] {

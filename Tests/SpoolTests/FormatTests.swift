@@ -52,6 +52,30 @@ import Testing
         return MessageRecord(newMessage: envelope, size: 11, arrival: 1_795_000_001.5)
     }
 
+    /// With every field of the extensions.
+    static let extendedMessage: MessageRecord = {
+        var record = message(3)
+        record.envelope.needsUTF8 = true
+        record.envelope.returns = .headers
+        record.envelope.envelopeID = "QQ 314159"
+        record.envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+        record.envelope.recipients[0].notify = [.success, .failure]
+        record.envelope.recipients[1].declaredOriginal = "rfc822;o@x"
+        record.envelope.recipients[2].notify = .never
+        return record
+    }()
+
+    @Test func theExtensionsOfTheEnvelopeSurviveAndCostOrdinaryMailNothing() {
+        var bytes = Self.extendedMessage.encoded()
+        #expect(MessageRecord(parsing: &bytes) == Self.extendedMessage)
+        #expect(bytes.readableBytes == 0)
+        // The fields of an ordinary message are those of the first version of the format, byte for byte.
+        var plain = Self.message(1)
+        plain.envelope.body = .unspecified
+        let start = plain.encoded()
+        #expect(start.getInteger(at: 21, as: UInt8.self) == 0)
+    }
+
     static let facts: [JournalFact] = [
         .message(QueueID(rawValue: 70), message(), isInFile: false),
         .outcome(
@@ -65,6 +89,7 @@ import Testing
             bounce: JournalFact.Bounce(id: QueueID(rawValue: 71), message: message(1))
         ),
         .hold(QueueID(rawValue: 71)), .release(QueueID(rawValue: 71)), .remove(QueueID(rawValue: 71)), .queueIDLimit(5_000), .cleanEnd,
+        .message(QueueID(rawValue: 72), extendedMessage, isInFile: false),
     ]
 
     static let body = ByteBuffer(string: "Subject: x\n")

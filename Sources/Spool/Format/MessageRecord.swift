@@ -79,7 +79,7 @@ struct MessageRecord: Sendable, Hashable {
         out.writeField(arrival)
         out.writeField(contentSize)
         out.writeField(isHeld)
-        out.writeField(envelope.body.rawValue)
+        out.writeEnvelopeHead(envelope)
         out.writeField(envelope.sender)
         let origin = envelope.origin
         for text in [
@@ -90,8 +90,7 @@ struct MessageRecord: Sendable, Hashable {
         out.writeField(UInt32(truncatingIfNeeded: envelope.recipients.count))
         for recipient in envelope.recipients {
             out.writeField(recipient.address)
-            out.writeField(recipient.original != nil)
-            if let original = recipient.original { out.writeField(original) }
+            out.writeRecipientRest(recipient)
         }
         out.writeField(UInt32(truncatingIfNeeded: blockChecksums.count))
         for checksum in blockChecksums { out.writeField(checksum) }
@@ -100,16 +99,19 @@ struct MessageRecord: Sendable, Hashable {
 
     init?(parsing bytes: inout ByteBuffer) {
         guard let generation: UInt32 = bytes.readField(), let arrival = bytes.readDouble(), let contentSize: UInt64 = bytes.readField(),
-            contentSize <= UInt64(Int.max / 2), let isHeld = bytes.readFlag(), let bodyByte: UInt8 = bytes.readField(),
-            let body = BodyType(rawValue: bodyByte), let sender = bytes.readAddress(), let origin = MessageOrigin(parsing: &bytes),
-            let recipients = bytes.readList(Recipient.init(parsing:)),
+            contentSize <= UInt64(Int.max / 2), let isHeld = bytes.readFlag(), var envelope = bytes.readEnvelopeHead(),
+            let sender = bytes.readAddress(), let origin = MessageOrigin(parsing: &bytes),
+            let recipients = bytes.readList({ $0.readRecipient() }),
             let blockChecksums = bytes.readList({ $0.readField(UInt32.self) }), let state = DeliveryState(parsing: &bytes),
             state.pending.allSatisfy({ $0.recipient < recipients.count })
         else { return nil }
+        envelope.sender = sender
+        envelope.origin = origin
+        envelope.recipients = recipients
         self.init(
             generation: generation,
             arrival: arrival,
-            envelope: Envelope(sender: sender, recipients: recipients, body: body, origin: origin),
+            envelope: envelope,
             contentSize: contentSize,
             blockChecksums: blockChecksums,
             isHeld: isHeld,
@@ -148,17 +150,5 @@ extension MessageOrigin {
         self.protocolName = protocolName
         self.saslMethod = saslMethod
         self.saslUsername = saslUsername
-    }
-}
-
-extension Recipient {
-    fileprivate init?(parsing bytes: inout ByteBuffer) {
-        guard let address = bytes.readAddress(), let hasOriginal = bytes.readFlag() else { return nil }
-        guard hasOriginal else {
-            self.init(address: address)
-            return
-        }
-        guard let original = bytes.readAddress() else { return nil }
-        self.init(address: address, original: original)
     }
 }
