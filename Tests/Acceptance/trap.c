@@ -10,21 +10,21 @@
 
 static const char word[] = "X-Poison: strychnine";
 
-static int is_queue_role(void) {
-    static int known = -1;
-    if (known >= 0) return known;
+static int is_queue_role;
+
+/* At the start: later the role cannot see its own entry in /proc. */
+__attribute__((constructor)) static void who_am_i(void) {
     char text[512] = "";
     int file = open("/proc/self/cmdline", O_RDONLY);
     ssize_t length = file >= 0 ? read(file, text, sizeof text) : 0;
     if (file >= 0) close(file);
-    known = length > 0 && memmem(text, (size_t)length, "\0queue", 6) != NULL;
-    return known;
+    is_queue_role = length > 0 && memmem(text, (size_t)length, "\0queue", 6) != NULL;
 }
 
 static void look(int fd, const void *bytes, size_t length) {
     struct sockaddr_storage peer;
     socklen_t size = sizeof peer;
-    if (!is_queue_role() || !memmem(bytes, length, word, sizeof word - 1)) return;
+    if (!is_queue_role || !memmem(bytes, length, word, sizeof word - 1)) return;
     /* To the next hop only: the hand-off is a unix socket, the journal a file. */
     if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && peer.ss_family == AF_INET) __builtin_trap();
 }
