@@ -35,6 +35,8 @@ struct EngineWork: Sendable {
     var commands: [PendingCommand] = []
     /// Messages that could not be read for delivery.
     var failedLoads: [(id: QueueID, error: SpoolError)] = []
+    /// Messages in delivery whose content could not be read.
+    var failedReads: [(id: QueueID, error: SpoolError)] = []
     /// Ids below this are needed.
     var leaseUpTo: UInt64?
     /// The last turn: note that the end was clean, if it was.

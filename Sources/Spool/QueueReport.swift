@@ -46,6 +46,31 @@ package enum QueueReport {
             + (message.note.isEmpty ? "" : ", \"hold_reason\": \(quoted(message.note))") + "}\n"
     }
 
+    /// What `postern queue verify` prints: a line for each damage, then one that sums up.
+    package static func text(_ report: VerificationReport) -> String {
+        var out = ""
+        for damage in report.damages {
+            let id = damage.id.map { "\($0): " } ?? ""
+            out += printable("damage: \(damage.file): \(damage.length) bytes at \(damage.offset): \(id)\(damage.what)") + "\n"
+        }
+        return out
+            + "\(report.messages) messages, \(report.segments) segments with \(report.records) records and \(report.indexes) indexes, "
+            + "\(report.contentFiles) content files, \(report.bytes) bytes read: "
+            + (report.damages.isEmpty ? "no damage\n" : "\(report.damages.count) damaged\n")
+    }
+
+    /// The same as one JSON object.
+    package static func json(_ report: VerificationReport) -> String {
+        let damages = report.damages.map { damage in
+            let id = damage.id.map { ", \"queue_id\": \"\($0)\"" } ?? ""
+            return "{\"file\": \(quoted(damage.file)), \"offset\": \(damage.offset), \"length\": \(damage.length)\(id), "
+                + "\"what\": \(quoted(damage.what))}"
+        }
+        return "{\"messages\": \(report.messages), \"segments\": \(report.segments), \"records\": \(report.records), "
+            + "\"indexes\": \(report.indexes), \"content_files\": \(report.contentFiles), \"bytes\": \(report.bytes), "
+            + "\"damage\": [\(damages.joined(separator: ", "))]}\n"
+    }
+
     private static func name(_ sender: Address) -> String { sender.isNull ? "MAILER-DAEMON" : printable(sender.description) }
 
     /// `Thu Nov 20 10:00:00`.
@@ -75,7 +100,7 @@ package enum QueueReport {
     }
 
     /// Control characters, which could forge lines or drive a terminal, become `?`.
-    private static func printable(_ text: String) -> String {
+    static func printable(_ text: String) -> String {
         var out = String.UnicodeScalarView()
         for scalar in text.unicodeScalars { out.append(scalar.properties.generalCategory == .control ? "?" : scalar) }
         return String(out)

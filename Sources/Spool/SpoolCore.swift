@@ -12,6 +12,7 @@ final class SpoolCore: Sendable {
         var reports: [PendingReport] = []
         var commands: [PendingCommand] = []
         var failedLoads: [(id: QueueID, error: SpoolError)] = []
+        var failedReads: [(id: QueueID, error: SpoolError)] = []
         var leaseUpTo: UInt64?
         /// Monotonic time of the oldest report.
         var firstReport: Double = 0
@@ -130,7 +131,8 @@ final class SpoolCore: Sendable {
         var work = takeWork()
         work.isClosing = isClosing
         let isEmpty =
-            work.accepts.isEmpty && work.reports.isEmpty && work.commands.isEmpty && work.failedLoads.isEmpty && work.leaseUpTo == nil
+            work.accepts.isEmpty && work.reports.isEmpty && work.commands.isEmpty && work.failedLoads.isEmpty && work.failedReads.isEmpty
+            && work.leaseUpTo == nil
         let (effects, isShort) = engine.withLock { engine in
             (engine.turn(work, wall: clock.wallTime(), monotonic: clock.monotonicTime()), engine.storageIsShort)
         }
@@ -150,6 +152,7 @@ final class SpoolCore: Sendable {
             swap(&work.reports, &inbox.reports)
             swap(&work.commands, &inbox.commands)
             swap(&work.failedLoads, &inbox.failedLoads)
+            swap(&work.failedReads, &inbox.failedReads)
             swap(&work.leaseUpTo, &inbox.leaseUpTo)
             inbox.isUrgent = !inbox.accepts.isEmpty
             return work
@@ -176,7 +179,8 @@ final class SpoolCore: Sendable {
 
     private func load(_ stored: StoredMessage, isExpired: Bool) {
         do throws(SpoolError) {
-            let (record, content) = try stored.read()
+            let id = stored.id
+            let (record, content) = try stored.read { [weak self] error in _ = self?.submit { $0.failedReads.append((id, error)) } }
             let recipients = record.state.pending.map(\.recipient)
             var envelope = record.envelope
             envelope.recipients = recipients.map { record.envelope.recipients[Int($0)] }

@@ -92,6 +92,13 @@ extension SpoolEngine {
         noteDamage(error.description, id)
     }
 
+    /// The same for one whose content was found damaged by the relay, which will report an attempt that came to nothing.
+    mutating func keepUnreadable(_ id: QueueID, _ error: SpoolError) {
+        guard index[id] != nil else { return }
+        index.update(id) { $0.isUnreadable = true }
+        noteDamage(error.description, id)
+    }
+
     mutating func noteDamage(_ text: String, _ id: QueueID) {
         guard !damages.contains(where: { $0.text == text }) else { return }
         damages.append(SpoolDamage(text, id: id))

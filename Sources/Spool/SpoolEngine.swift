@@ -113,6 +113,7 @@ struct SpoolEngine: Sendable {
         noteClock()
         checkSpace()
         for failure in work.failedLoads { giveUpReading(failure.id, failure.error) }
+        for failure in work.failedReads { keepUnreadable(failure.id, failure.error) }
         for command in work.commands { begin(command) }
         var batch = Batch()
         planCopies(&batch)

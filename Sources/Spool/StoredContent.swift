@@ -19,6 +19,14 @@ extension ByteBuffer {
     }
 }
 
+/// Runs `body`, and tells `onDamage` why it failed, if it did.
+private func reporting<R>(to onDamage: (@Sendable (SpoolError) -> Void)?, _ id: QueueID, _ body: () throws -> R) throws -> R {
+    do { return try body() } catch {
+        onDamage?(error as? SpoolError ?? .damaged("\(id): \(error)"))
+        throw error
+    }
+}
+
 /// Content inside a journal record. Holds the segment open, so that it can be read even after compaction has moved the message.
 final class SegmentContent: MessageContent {
     private let file: any SpoolFile
@@ -27,10 +35,13 @@ final class SegmentContent: MessageContent {
     /// The whole body once it was read and checked: it is small.
     private let checked = Mutex<ByteBuffer?>(nil)
 
-    init(file: any SpoolFile, record offset: Int, header: RecordHeader) {
+    private let onDamage: (@Sendable (SpoolError) -> Void)?
+
+    init(file: any SpoolFile, record offset: Int, header: RecordHeader, onDamage: (@Sendable (SpoolError) -> Void)? = nil) {
         self.file = file
         self.offset = offset
         self.header = header
+        self.onDamage = onDamage
     }
 
     var size: Int { Int(header.bodyLength) }
@@ -39,7 +50,9 @@ final class SegmentContent: MessageContent {
     func read(offset: Int, length: Int) throws -> ByteBuffer { try whole().part(offset: offset, length: length) }
 
     /// All of it, checked.
-    func whole() throws -> ByteBuffer { try WorkPlace.during(header.id) { try wholeMarked() } }
+    func whole() throws -> ByteBuffer {
+        try reporting(to: onDamage, header.id) { try WorkPlace.during(header.id) { try wholeMarked() } }
+    }
 
     private func wholeMarked() throws -> ByteBuffer {
         if let body = checked.withLock({ $0 }) { return body }
@@ -59,20 +72,29 @@ final class FileContent: MessageContent {
     private let path: String
     private let fileSystem: any SpoolFileSystem
     private let checksums: [UInt32]
+    private let onDamage: (@Sendable (SpoolError) -> Void)?
     private let file = Mutex<(any SpoolFile)?>(nil)
 
-    init(id: QueueID, path: String, fileSystem: any SpoolFileSystem, size: Int, checksums: [UInt32]) {
+    init(
+        id: QueueID,
+        path: String,
+        fileSystem: any SpoolFileSystem,
+        size: Int,
+        checksums: [UInt32],
+        onDamage: (@Sendable (SpoolError) -> Void)? = nil
+    ) {
         self.id = id
         self.path = path
         self.fileSystem = fileSystem
         self.size = size
         self.checksums = checksums
+        self.onDamage = onDamage
     }
 
     var inMemory: ByteBuffer? { nil }
 
     func read(offset: Int, length: Int) throws -> ByteBuffer {
-        try WorkPlace.during(id) { try readMarked(offset: offset, length: length) }
+        try reporting(to: onDamage, id) { try WorkPlace.during(id) { try readMarked(offset: offset, length: length) } }
     }
 
     private func readMarked(offset: Int, length: Int) throws -> ByteBuffer {

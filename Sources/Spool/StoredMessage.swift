@@ -11,13 +11,18 @@ struct StoredMessage: Sendable {
     var fileSystem: any SpoolFileSystem
 
     /// The message with its present state, content not yet touched. Blocking.
-    func read() throws(SpoolError) -> (record: MessageRecord, content: any MessageContent) {
+    /// - Parameter onDamage: hears of content that fails its checksum, or is not there, when it is read.
+    func read(
+        onDamage: (@Sendable (SpoolError) -> Void)? = nil
+    ) throws(SpoolError) -> (record: MessageRecord, content: any MessageContent) {
         // The process has failed over these very bytes, more than once.
         if entry.isPoisonous, entry.isUnreadable { throw .damaged("\(id): not read, as the queue role has ended over it twice") }
-        return try WorkPlace.during(id) { () throws(SpoolError) in try readMarked() }
+        return try WorkPlace.during(id) { () throws(SpoolError) in try readMarked(onDamage) }
     }
 
-    private func readMarked() throws(SpoolError) -> (record: MessageRecord, content: any MessageContent) {
+    private func readMarked(
+        _ onDamage: (@Sendable (SpoolError) -> Void)?
+    ) throws(SpoolError) -> (record: MessageRecord, content: any MessageContent) {
         let (header, base) = try fact(at: entry.base, in: baseFile)
         var record: MessageRecord
         switch base {
@@ -32,13 +37,16 @@ struct StoredMessage: Sendable {
             record.state = state
         }
         record.isHeld = entry.isHeld
-        guard entry.isInFile else { return (record, SegmentContent(file: baseFile, record: entry.base.offset, header: header)) }
+        guard entry.isInFile else {
+            return (record, SegmentContent(file: baseFile, record: entry.base.offset, header: header, onDamage: onDamage))
+        }
         let content = FileContent(
             id: id,
             path: contentPath,
             fileSystem: fileSystem,
             size: Int(clamping: record.contentSize),
-            checksums: record.blockChecksums
+            checksums: record.blockChecksums,
+            onDamage: onDamage
         )
         return (record, content)
     }

@@ -7,8 +7,10 @@ import Spool
 struct QueueCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "queue",
-        abstract: "List, show, flush, hold, release, requeue or delete queued messages.",
-        subcommands: [List.self, Show.self, Flush.self, Hold.self, Release.self, Requeue.self, Delete.self, Status.self],
+        abstract: "List, show, flush, hold, release, requeue, delete, export or verify queued messages.",
+        subcommands: [
+            List.self, Show.self, Flush.self, Hold.self, Release.self, Requeue.self, Delete.self, Export.self, Verify.self, Status.self,
+        ],
         defaultSubcommand: List.self
     )
 
@@ -28,8 +30,33 @@ struct QueueCommand: ParsableCommand {
         func run() throws { try QueueCommand.ask(.show(try QueueCommand.queueID(id)), config) }
     }
 
+    struct Export: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print a message byte for byte, its envelope as X-Envelope- lines before it.",
+            discussion: "Also what is left of a damaged one: an X-Postern-Damage line then says what is wrong, and the exit status is 1."
+        )
+        @OptionGroup var config: ConfigurationOption
+        @Argument(help: "A queue id.") var id: String
+
+        func run() throws { try QueueCommand.ask(.export(try QueueCommand.queueID(id)), config) }
+    }
+
+    struct Verify: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Read every record and all content, and compare the checksums.",
+            discussion: "The exit status is 1 if anything is damaged."
+        )
+        @OptionGroup var config: ConfigurationOption
+        @Flag(name: .long, help: "One JSON object.") var json = false
+
+        func run() throws { try QueueCommand.ask(.verify(json: json), config) }
+    }
+
     struct Status: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Print the state of the queue in numbers.")
+        static let configuration = CommandConfiguration(
+            abstract: "Print the state of the queue in numbers.",
+            discussion: "The exit status is 1 while part of the queue is damaged."
+        )
         @OptionGroup var config: ConfigurationOption
 
         func run() throws { try QueueCommand.ask(.status, config) }

@@ -1,5 +1,6 @@
 """The queue: what was answered with 250 is delivered, whatever dies; and `postern queue`, with the server up and down."""
 
+import json
 import os
 import re
 import signal
@@ -68,6 +69,49 @@ class Commands(Case):
         # ... and the server can open what the command left.
         self.postern.start()
         self.assertIsNotNone(send(self.postern.plain, "two"))
+
+    def test_verify_and_export(self):
+        ids = [send(self.postern.plain, "one"), send(self.postern.plain, "two", size=100_000)]
+        wait_for(lambda: self.postern.log().count("status=deferred") >= 2, what="deferrals")
+        for is_running in (True, False):
+            if not is_running:
+                self.assertEqual(self.postern.stop(), 0)
+            self.assertRegex(self.postern.queue("verify"), "^2 messages, .* 1 content files, [0-9]+ bytes read: no damage\n$")
+            exported = self.postern.queue("export", ids[1])
+            self.assertIn(f"X-Postern-Queue-ID: {ids[1]}\n", exported)
+            self.assertIn("X-Envelope-From: <a@example.org>\n", exported)
+            self.assertIn("X-Envelope-To: <b@example.net>\n", exported)
+            self.assertIn("\nSubject: two\n", exported)
+            self.assertGreater(len(exported), 95_000)
+        # A byte of the large message rots.
+        with open(f"{self.postern.directory}/spool/content/{ids[1]}", "r+b") as f:
+            f.seek(70_000)
+            f.write(b"!")
+        for is_running in (False, True):
+            if is_running:
+                self.postern.start()
+            verified = run("queue", "verify", "-c", self.postern.directory, "--json", check=False)
+            self.assertEqual(verified.returncode, 1, verified)
+            (damage,) = json.loads(verified.stdout)["damage"]
+            self.assertEqual((damage["queue_id"], damage["file"], damage["offset"]), (ids[1], f"content/{ids[1]}", 65_536))
+            exported = run("queue", "export", "-c", self.postern.directory, ids[1], check=False)
+            self.assertEqual(exported.returncode, 1)
+            self.assertIn("X-Postern-Damage: ", exported.stdout)
+            self.assertIn("\nSubject: two\n", exported.stdout)
+        # Tried once, it is held, and reported until somebody has decided.
+        self.assertEqual(self.postern.stop(), 0)
+        sink = self.sink()
+        self.postern.write("main.cf", self.postern.read("main.cf").replace("[127.0.0.1]:9", f"[127.0.0.1]:{sink.port}"))
+        self.postern.start()
+        self.postern.queue("flush", "ALL")
+        wait_for(lambda: [m for m in self.postern.queue_list() if m["queue_id"] == ids[1]][0]["queue_name"] == "hold", what="a message on hold")
+        status = run("queue", "status", "-c", self.postern.directory, check=False)
+        self.assertEqual(status.returncode, 1)
+        self.assertIn("damage: ", status.stdout)
+        self.assertRegex(self.postern.log(), f"error: queue: damage: queue damage: {ids[1]}: content file fails its checksum")
+        self.assertEqual(len(sink.wait(1)), 1)
+        self.postern.queue("delete", ids[1])
+        self.assertEqual(run("queue", "status", "-c", self.postern.directory, check=False).returncode, 0)
 
     def test_a_second_server_is_refused(self):
         second = run("start", "-c", self.postern.directory, "--foreground", check=False)

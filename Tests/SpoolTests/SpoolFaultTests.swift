@@ -55,6 +55,20 @@ import Testing
         #expect(listing.size == size)
         #expect(throws: SpoolError.self) { try read(stored) }
         #expect(throws: SpoolError.self) { try stored.read(offset: 100, length: 10) }
+        // The relay finds it out, too late to hold the message back; the attempt's report does not bring it back into the line.
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        spool.turn()
+        let job = try #require(agent.take())
+        #expect(throws: SpoolError.self) { try read(job.content) }
+        spool.record(DeliveryReport(id: id, outcomes: [.deferred("unreadable"), .deferred("unreadable")]))
+        spool.turn()
+        #expect(observer.damages.count == 1)
+        #expect(try spool.list().map(\.state) == [.hold])
+        bench.clock.advance(10_000)
+        spool.turn()
+        #expect(agent.jobs.isEmpty)
+        #expect(try !spool.status().damages.isEmpty)
     }
 
     @Test func rottenEnvelopeIsHeldAndReported() throws {

@@ -1,5 +1,6 @@
 import Glibc
 import MailLog
+import NIOCore
 import Settings
 import Spool
 
@@ -25,7 +26,12 @@ package enum QueueAccess {
 
     private static func ask(_ request: QueueRequest, _ connection: CInt) -> CInt {
         defer { close(connection) }
-        UnixSocket.setTimeLimits(connection, seconds: 120)
+        // Reading all of a large queue takes as long as it takes.
+        if case .verify = request {
+            UnixSocket.setTimeLimits(connection, seconds: 0)
+        } else {
+            UnixSocket.setTimeLimits(connection, seconds: 120)
+        }
         guard UnixSocket.write(request.line + "\n", to: connection) else { return 1 }
         shutdown(connection, CInt(SHUT_WR))
         var head: [UInt8] = []
@@ -39,15 +45,16 @@ package enum QueueAccess {
             return 1
         }
         let verdict = String(decoding: head[..<end], as: UTF8.self)
-        guard verdict == "OK" else {
+        guard verdict == "OK" || verdict == "DAMAGE" else {
             ServerStart.report("postern: \(verdict.hasPrefix("ERROR ") ? String(verdict.dropFirst(6)) : verdict)")
             return 1
         }
+        let status: CInt = verdict == "OK" ? 0 : 1
         var payload = Array(head[(end + 1)...])
         while true {
-            guard output(payload) else { return 0 }
+            guard output(payload) else { return status }
             payload = UnixSocket.read(from: connection)
-            if payload.isEmpty { return 0 }
+            if payload.isEmpty { return status }
         }
     }
 
@@ -65,8 +72,17 @@ package enum QueueAccess {
             observer: OfflineObserver()
         )
         defer { spool.close() }
-        try QueueResponder(spool: spool).respond(to: request) { output(Array($0.utf8)) }
-        return 0
+        let console = Console()
+        try QueueResponder(spool: spool).respond(to: request, output: console)
+        return console.status
+    }
+
+    /// Standard output.
+    private final class Console: QueueResponder.Output {
+        var status: CInt = 0
+
+        func verdict(isSound: Bool) { if !isSound { status = 1 } }
+        func write(_ bytes: ByteBuffer) -> Bool { output(Array(buffer: bytes)) }
     }
 
     private static func output(_ bytes: [UInt8]) -> Bool {

@@ -7,6 +7,10 @@ package enum QueueRequest: Sendable, Hashable {
     case list(json: Bool)
     /// Envelope and content of one message.
     case show(QueueID)
+    /// The message itself, byte for byte, with its envelope as header lines before it.
+    case export(QueueID)
+    /// Every byte of the queue against its checksum.
+    case verify(json: Bool)
     case perform(QueueOperation, QueueSelection)
     case status
 
@@ -14,6 +18,8 @@ package enum QueueRequest: Sendable, Hashable {
         switch self {
         case .list(let json): json ? "list json" : "list text"
         case .show(let id): "show \(id)"
+        case .export(let id): "export \(id)"
+        case .verify(let json): json ? "verify json" : "verify text"
         case .perform(let operation, .all): "\(operation) ALL"
         case .perform(let operation, .message(let id)): "\(operation) \(id)"
         case .status: "status"
@@ -27,6 +33,10 @@ package enum QueueRequest: Sendable, Hashable {
         case ("show", 2):
             guard let id = QueueID(words[1]) else { return nil }
             self = .show(id)
+        case ("export", 2):
+            guard let id = QueueID(words[1]) else { return nil }
+            self = .export(id)
+        case ("verify", 2) where words[1] == "json" || words[1] == "text": self = .verify(json: words[1] == "json")
         case ("status", 1): self = .status
         case (let verb?, 2):
             let operations: [QueueOperation] = [.hold, .release, .requeue, .flush, .delete]

@@ -53,8 +53,11 @@ enum UnixSocket {
     }
 
     /// Writes all of `text`; false when the other side is gone or slower than the time limit.
-    static func write(_ text: String, to descriptor: CInt) -> Bool {
-        var rest = Array(text.utf8)[...]
+    static func write(_ text: String, to descriptor: CInt) -> Bool { write(text.utf8, to: descriptor) }
+
+    /// The same for bytes.
+    static func write(_ bytes: some Sequence<UInt8>, to descriptor: CInt) -> Bool {
+        var rest = Array(bytes)[...]
         while !rest.isEmpty {
             let count = unsafe rest.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
             if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return false }
