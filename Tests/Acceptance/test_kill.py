@@ -112,7 +112,7 @@ class Kill(Case):
                 self.postern.start()
             self.assertGreater(len(self.under_load(["smtpd", "auth", "smtpd"], min(3, KILLS - number))), 4)
         self.assertEqual(self.downstream.duplicates(), {})
-        self.assertNotIn("may be a repetition", self.postern.log())
+        self.assertNotIn("may be a duplicate", self.postern.log())
 
     def test_queue_supervisor_and_all(self):
         """Nothing is lost; what is delivered twice was in delivery at a crash, and the log says so."""
@@ -120,7 +120,7 @@ class Kill(Case):
         duplicates = self.downstream.duplicates()
         self.assertLessEqual(sum(len(times) - 1 for times in duplicates.values()), ACTIVE_LIMIT * len(self.queue_kills))
         print(f"{len(acknowledged)} acknowledged, {len(self.queue_kills)} crashes of the queue role, {len(duplicates)} delivered twice", end=" ... ")
-        told = set(re.findall(r"(\w+): this delivery may be a repetition", self.postern.log()))
+        told = set(re.findall(r"(\w+): this delivery may be a duplicate", self.postern.log()))
         for number, times in duplicates.items():
             with self.subTest(number=number):
                 self.assertTrue(any(kill < times[-1] for kill in self.queue_kills), "delivered twice without a crash")

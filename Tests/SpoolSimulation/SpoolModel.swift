@@ -28,8 +28,6 @@ struct SpoolModel: Sendable {
         var isInDelivery = false
         /// It was in delivery when a process ended: the next delivery may be the second one.
         var wasCut = false
-        /// Processes that ended while it was in delivery.
-        var cuts = 0
         var arrival = 0.0
     }
 
@@ -153,10 +151,7 @@ struct SpoolModel: Sendable {
     mutating func ended() {
         for id in messages.keys {
             change(id) {
-                if $0.isInDelivery {
-                    $0.wasCut = true
-                    $0.cuts += 1
-                }
+                if $0.isInDelivery { $0.wasCut = true }
                 $0.isInDelivery = false
             }
         }
@@ -177,9 +172,7 @@ struct SpoolModel: Sendable {
         guard let state = message.states.lastIndex(of: seen.recipients) else {
             throw BrokenPromise("\(id) has recipients \(seen.recipients), expected one of \(message.states)")
         }
-        // A message that was in delivery when two processes ended may be the reason of it, and is put on hold.
-        let isPoison = seen.isHeld && message.cuts >= 2
-        guard message.holds.contains(seen.isHeld) || isPoison else {
+        guard message.holds.contains(seen.isHeld) else {
             throw BrokenPromise("\(id) is \(seen.isHeld ? "" : "not ")on hold, expected otherwise")
         }
         if seen.isWhole == false { throw BrokenPromise("\(id) has other content than was accepted") }
