@@ -50,6 +50,13 @@ test: deps-test ## build everything, run the unit tests, then the acceptance tes
 	$(SWIFT) test --skip-build --no-parallel
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 -m unittest discover -v -s Tests/Acceptance -p 'test_*.py'
 
+.PHONY: soak
+soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDULES=100000 KILLS=100 POWERCUTS=60 (Docs/spool.md, Tests)
+	$(SWIFT) build -c release --product spool-soak
+	$(SWIFT) build -c release --product postern
+	POSTERN_SPOOL_SCHEDULES=$${SCHEDULES:-100000} "$$($(SWIFT) build -c release --show-bin-path)/spool-soak"
+	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_KILLS=$${KILLS:-100} POSTERN_POWERCUTS=$${POWERCUTS:-60} Tests/soak.sh
+
 .PHONY: lint
 lint: ## format, import DAG, lists of unsafe files, file sizes, forbidden words
 	Tests/lint.sh

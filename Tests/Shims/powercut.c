@@ -6,6 +6,7 @@
  *   LOG              a prefix: each process appends to a file of its own, named by its pid; without it nothing is recorded
  *   FLUSH_LIES       1: flushes of files do nothing, are not recorded, and say that they worked; 2: those of directories; 3: both
  *   FLUSH_DELAY_US   each flush takes that much longer
+ *   COUNTS           a file of two 64-bit numbers: flushes of files and of directories, counted by all processes together
  *
  * A record is written after its operation has been done and before the caller hears of it; for a flush it also says when the flush began,
  * as only what had been written by then is covered. Whatever could change a file past this program ends it with abort(). */
@@ -128,6 +129,18 @@ static void put(struct record r, const char *path, const char *second, const str
 #else
 static void put(struct record r, const char *path, const char *second, const struct iovec *data, int count) {
     (void)r, (void)path, (void)second, (void)data, (void)count;
+}
+#endif
+
+#ifdef COUNTS
+static uint64_t *counts;
+__attribute__((constructor)) static void open_counts(void) {
+    int fd = REAL(open)(COUNTS, O_RDWR | O_CLOEXEC);
+    if (fd < 0) give_up("cannot open", COUNTS);
+    void *page = REAL(mmap)(NULL, 16, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) give_up("cannot map", COUNTS);
+    REAL(close)(fd);
+    counts = page;
 }
 #endif
 
@@ -345,6 +358,9 @@ static int flush(int fd, int (*call)(int)) {
     struct watched *w = watched(fd);
     if (!w) return call(fd);
     uint64_t begun = now();
+#ifdef COUNTS
+    __atomic_add_fetch(&counts[w->is_directory ? 1 : 0], 1, __ATOMIC_RELAXED);
+#endif
     if (FLUSH_DELAY_US > 0) {
         struct timespec left = {FLUSH_DELAY_US / 1000000, FLUSH_DELAY_US % 1000000 * 1000};
         while (nanosleep(&left, &left) != 0 && errno == EINTR) {}
