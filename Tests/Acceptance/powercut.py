@@ -20,11 +20,13 @@ OPENED, WRITTEN, RESIZED, EXTENDED, FLUSHED, MADE_DIRECTORY, UNLINKED, REMOVED_D
 FILES, DIRECTORIES = 1, 2
 
 
-def build(output, root, log=None, lies=0, delay=0, counts=None):
+def build(output, root, log=None, lies=0, delay=0, counts=None, short_writes=False):
     """Builds the shim. `root`: the directory to watch; `log`: prefix of the recordings; `lies`: flushes of FILES, DIRECTORIES or both do nothing;
-    `delay`: seconds that each flush takes longer; `counts`: a file of two 64-bit numbers, flushes of files and of directories."""
+    `delay`: seconds that each flush takes longer; `counts`: a file of two 64-bit numbers, flushes of files and of directories;
+    `short_writes`: the kernel takes half of what it is given, or is interrupted."""
     command = ["cc", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", f'-DROOT="{os.path.realpath(root)}"']
     command += [f'-DLOG="{log}"'] if log else []
+    command += ["-DSHORT_WRITES"] if short_writes else []
     command += [f'-DCOUNTS="{counts}"'] if counts else []
     command += [f"-DFLUSH_LIES={lies}", f"-DFLUSH_DELAY_US={round(delay * 1e6)}", SOURCE, "-o", output]
     subprocess.run(command, check=True, timeout=60)

@@ -134,6 +134,24 @@ class PowerCut(Case):
         self.assertEqual([path for path in real if kept[path] != real[path]], [])
         self.assertTrue(any(path.endswith(".log") and content for path, content in real.items()))
 
+    def test_short_and_interrupted_writes(self):
+        shim = powercut.build(f"{self.directory}/shim.so", self.disk, f"{self.directory}/log.", short_writes=True)
+        self.postern.environment = {"LD_PRELOAD": shim}
+        self.downstream.mode = "deferring"
+        recording = powercut.Recording(self.disk, f"{self.directory}/log.")
+        self.postern.start()
+        load = Load(self.postern.plain, clients=4, sizes=sizes)
+        load.wait_for(40)
+        self.acknowledged.update(load.stop())
+        records = recording.records()
+        self.assertGreater(sum(r[0] == powercut.WRITTEN for r in records), 10 * len(self.acknowledged))
+        # From the disk, not from memory.
+        self.postern.kill_all()
+        self.postern.environment = {}
+        self.downstream.mode = "up"
+        self.postern.start()
+        self.check_delivered()
+
     def test_a_disk_that_lies_is_found_out(self):
         """The test above can fail: with flushes of files, of directories, or both switched off it does."""
         # A queue that is wholly on the disk to begin with, so that only what is new can get lost.

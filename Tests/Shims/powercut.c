@@ -6,6 +6,7 @@
  *   LOG              a prefix: each process appends to a file of its own, named by its pid; without it nothing is recorded
  *   FLUSH_LIES       1: flushes of files do nothing, are not recorded, and say that they worked; 2: those of directories; 3: both
  *   FLUSH_DELAY_US   each flush takes that much longer
+ *   SHORT_WRITES     pwritev(2) writes half of its first piece, every other time after an EINTR
  *   COUNTS           a file of two 64-bit numbers: flushes of files and of directories, counted by all processes together
  *
  * A record is written after its operation has been done and before the caller hears of it; for a flush it also says when the flush began,
@@ -299,8 +300,22 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t length) { ONE(bytes, leng
 EXPORT ssize_t writev(int fd, const struct iovec *data, int count) { WRITE(fd, data, count, -1, REAL(writev)(fd, data, count)) }
 EXPORT ssize_t pwrite(int fd, const void *b, size_t n, off_t at) { ONE(b, n); WRITE(fd, &one, 1, at, REAL(pwrite)(fd, b, n, at)) }
 EXPORT ssize_t pwrite64(int fd, const void *b, size_t n, off_t at) { ONE(b, n); WRITE(fd, &one, 1, at, REAL(pwrite)(fd, b, n, at)) }
-EXPORT ssize_t pwritev(int fd, const struct iovec *d, int count, off_t at) { WRITE(fd, d, count, at, REAL(pwritev)(fd, d, count, at)) }
-EXPORT ssize_t pwritev64(int fd, const struct iovec *d, int count, off_t at) { WRITE(fd, d, count, at, REAL(pwritev)(fd, d, count, at)) }
+static ssize_t write_pieces(int fd, const struct iovec *d, int count, off_t at) {
+#ifdef SHORT_WRITES
+    static unsigned calls;
+    if (watched(fd)) {
+        if (__atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) % 2 == 0) {
+            errno = EINTR;
+            return -1;
+        }
+        while (count > 1 && d->iov_len == 0) d++, count--;
+        return REAL(pwrite)(fd, d->iov_base, (d->iov_len + 1) / 2, at);
+    }
+#endif
+    return REAL(pwritev)(fd, d, count, at);
+}
+EXPORT ssize_t pwritev(int fd, const struct iovec *d, int count, off_t at) { WRITE(fd, d, count, at, write_pieces(fd, d, count, at)) }
+EXPORT ssize_t pwritev64(int fd, const struct iovec *d, int count, off_t at) { WRITE(fd, d, count, at, write_pieces(fd, d, count, at)) }
 EXPORT ssize_t pwritev2(int fd, const struct iovec *d, int count, off_t at, int flags) {
     WRITE(fd, d, count, at, REAL(pwritev2)(fd, d, count, at, flags))
 }
