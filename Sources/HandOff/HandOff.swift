@@ -28,8 +28,17 @@ package protocol MessageTransfer: AnyObject {
     /// Content exactly as it is to be relayed, CRLF line ends, without dot-stuffing. Returns once it is taken; waits for room
     /// (back-pressure), so that a large message never sits in memory whole.
     func write(_ bytes: ByteBuffer) async throws(HandOffFailure)
+    /// Bytes of memory in which content waits here for more of it.
+    var heldBytes: Int { get }
+    /// Memory is short: passes on what is held, so that it takes none in this process.
+    func relieve() async throws(HandOffFailure)
     /// When this returns, the message and its envelope are on stable storage.
     func commit() async throws(HandOffFailure)
     /// Forgets the message; safe at any time before `commit`.
     func abort()
+}
+
+extension MessageTransfer {
+    package var heldBytes: Int { 0 }
+    package func relieve() async throws(HandOffFailure) {}
 }

@@ -19,6 +19,13 @@ final class QueueTransfer: MessageTransfer {
     func write(_ bytes: ByteBuffer) async throws(HandOffFailure) {
         if content == nil { content = bytes } else { content?.writeImmutableBuffer(bytes) }
         guard let size = content?.readableBytes, size > HandOffFrame.wholeMessageLimit else { return }
+        try await relieve()
+    }
+
+    var heldBytes: Int { content?.storageCapacity ?? 0 }
+
+    func relieve() async throws(HandOffFailure) {
+        guard content != nil else { return }
         if !begun {
             try checkConnection()
             begun = true

@@ -21,11 +21,16 @@ final class MessageReception {
     /// The hand-off has failed; the rest is read and dropped.
     private(set) var failure: HandOffFailure?
 
+    private let memory: BodyMemory
+    /// What this message takes of ``memory``.
+    private var accounted = 0
+
     private static let pieceSize = 64 * 1024
     private static let discardLimit = 16 * 1024
 
     /// - Parameter sizeLimit: `message_size_limit`, 0 for none.
-    init(decoder: DataDecoder, filter: HeaderFilter, transfer: (any MessageTransfer)?, sizeLimit: Int) {
+    init(decoder: DataDecoder, filter: HeaderFilter, transfer: (any MessageTransfer)?, sizeLimit: Int, memory: BodyMemory) {
+        self.memory = memory
         self.decoder = decoder
         self.filter = filter
         self.transfer = transfer
@@ -64,7 +69,31 @@ final class MessageReception {
         } else if content.readableBytes >= Self.pieceSize {
             await handOver()
         }
+        account(input.storageCapacity)
+        if memory.isFull { await relieve(&input) }
         return isEnd
+    }
+
+    deinit { memory.change(by: -accounted) }
+
+    /// What is allocated counts, not what of it is filled.
+    private func account(_ input: Int) {
+        let held = input + lines.storageCapacity + content.storageCapacity + (transfer?.heldBytes ?? 0)
+        guard held != accounted else { return }
+        memory.change(by: held - accounted)
+        accounted = held
+    }
+
+    /// The process holds too much: this message's content leaves now, in however small a piece.
+    @inline(never)
+    private func relieve(_ input: inout ByteBuffer) async {
+        if lines.readableBytes == 0 { lines = ByteBuffer() }
+        if input.readableBytes == 0 { input = ByteBuffer() }
+        if failure == nil, !isTooLarge, let transfer {
+            if content.readableBytes > 0 { await handOver() }
+            do throws(HandOffFailure) { try await transfer.relieve() } catch { failure = error }
+        }
+        account(input.storageCapacity)
     }
 
     /// Completes the header block if the message ended in it, and hands over the rest.

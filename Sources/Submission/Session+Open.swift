@@ -11,7 +11,7 @@ extension Session {
     @inline(never)
     func open() async {
         while !feeder.isActive, !feeder.hasEnded { await feeder.wait(until: .distantFuture) }
-        if service.registry.isOverLimit { return await refuseForWantOfRoom() }
+        if service.registry.isTurnedAway(number) { return await refuseForWantOfRoom() }
         await identifyClient()
         log.info("connect from \(clientText)")
         if let text = policy.discardedKeywordsText { log.info("discarding EHLO keywords: \(text)") }

@@ -7,6 +7,9 @@ package final class SessionRegistry: Sendable {
         var sessions: [Int: NIOLoopBound<SessionFeeder>] = [:]
         var nextNumber: Int
         var isShuttingDown = false
+        /// Sessions beyond the limit, which are told so and end.
+        var turnedAway: Set<Int> = []
+        var served: Int { sessions.count - turnedAway.count }
     }
 
     private let state: Mutex<State>
@@ -18,13 +21,20 @@ package final class SessionRegistry: Sendable {
     private let limit: Int
 
     /// - Parameter firstNumber: where the numbering of sessions starts; another one for each generation keeps them apart in the log.
-    package init(firstNumber: Int = Int.random(in: 1...4_194_303), limit: Int = 0) {
+    package init(firstNumber: Int = Int.random(in: 1...4_194_303), limit: Int = 0, bodyMemory: BodyMemory = BodyMemory()) {
         self.limit = limit
+        self.bodyMemory = bodyMemory
         state = Mutex(State(nextNumber: firstNumber))
     }
 
-    /// More sessions are alive than the limit allows, the asking one included.
-    var isOverLimit: Bool { limit > 0 && count > limit }
+    /// The limit was reached when this session was entered: it is not served.
+    func isTurnedAway(_ number: Int) -> Bool { limit > 0 && state.withLock { $0.turnedAway.contains(number) } }
+
+    /// Nine tenths of the limit are in use: the time for stress-dependent settings (`stress`, postconf(5)).
+    var isStressed: Bool { limit > 0 && state.withLock { $0.served } > limit - max(1, limit / 10) }
+
+    /// Content that the sessions hold.
+    package let bodyMemory: BodyMemory
 
     /// Sessions alive now.
     package var count: Int { state.withLock { $0.sessions.count } }
@@ -46,6 +56,7 @@ package final class SessionRegistry: Sendable {
             repeat {
                 state.nextNumber = state.nextNumber >= Self.largestNumber ? 1 : state.nextNumber + 1
             } while state.sessions[state.nextNumber] != nil
+            if limit > 0, state.served >= limit { state.turnedAway.insert(state.nextNumber) }
             state.sessions[state.nextNumber] = bound
             return (state.nextNumber, state.isShuttingDown)
         }
@@ -54,6 +65,9 @@ package final class SessionRegistry: Sendable {
     }
 
     func remove(_ number: Int) {
-        _ = state.withLock { $0.sessions.removeValue(forKey: number) }
+        state.withLock {
+            $0.sessions.removeValue(forKey: number)
+            $0.turnedAway.remove(number)
+        }
     }
 }

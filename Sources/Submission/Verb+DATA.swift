@@ -40,7 +40,7 @@ extension Session {
         let decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: policy.content.replacesStrayCR)
         guard let id = transaction.queueID else {
             let filter = HeaderFilter(policy: policy.content.headers, completion: nil)
-            return MessageReception(decoder: decoder, filter: filter, transfer: nil, sizeLimit: 0)
+            return MessageReception(decoder: decoder, filter: filter, transfer: nil, sizeLimit: 0, memory: service.registry.bodyMemory)
         }
         let now = MailTime.now()
         var completion: HeaderCompletion?
@@ -57,7 +57,8 @@ extension Session {
             decoder: decoder,
             filter: HeaderFilter(policy: policy.content.headers, completion: completion),
             transfer: transaction.isDiscarded ? nil : handOff.begin(id, envelope(transaction)),
-            sizeLimit: policy.limits.messageSize
+            sizeLimit: policy.limits.messageSize,
+            memory: service.registry.bodyMemory
         )
         for header in transaction.prependedHeaders { reception.writeTop { $0.writeString("\(header)\r\n") } }
         let received = receivedHeader(transaction, id, now)

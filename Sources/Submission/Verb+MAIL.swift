@@ -42,6 +42,12 @@ extension Session {
         if let reply = decision.rejection { return reply }
         transaction?.pendingDeferral = decision.pendingDeferral
         if let reply = apply(decision.actions) { return reply }
+        if service.registry.bodyMemory.isFull {
+            log.warning("content of messages being received fills \(service.registry.bodyMemory.limit) bytes: new messages are put off")
+            let reply = Reply(452, .init(4, 3, 1), "Insufficient system resources")
+            logRejection("MAIL", reply)
+            return reply
+        }
         if handOff.storageIsShort {
             let reply = Reply(452, .init(4, 3, 1), "Insufficient system storage")
             logRejection("MAIL", reply)

@@ -107,7 +107,9 @@ private final class SpoolLog: SpoolObserver {
         case .damaged(let text): log.error("queue: damage: \(text)")
         case .clockNotTrusted(let text): log.warning("queue: nothing expires: \(text)")
         case .interrupted(let count):
-            log.warning("queue: the queue role before this one ended without closing the queue: \(count) messages may have been in delivery")
+            log.warning(
+                "queue: the queue role before this one ended without closing the queue: \(count) messages may have been in delivery"
+            )
         case .crashed(let id, let signal): log.error("\(id): the queue role ended by signal \(signal) while working on this message")
         case .poisonous(let id):
             log.error("\(id): put on hold: the queue role has ended twice while working on this message; release it to try again")
