@@ -30,7 +30,8 @@ import Testing
             decoder: DataDecoder(lineEnds: .strict, replacesStrayCR: true),
             filter: HeaderFilter(policy: policy, completion: nil),
             transfer: nil,
-            sizeLimit: 10_000
+            sizeLimit: 10_000,
+            memory: BodyMemory()
         )
         var largest = 0
         for _ in 0..<1000 {
