@@ -89,7 +89,13 @@ struct SpoolModel: Sendable {
             throw BrokenPromise("\(id) is delivered to \(recipients), expected one of \(message.states)")
         }
         if message.wasCut, mayBeDuplicate == false { throw BrokenPromise("\(id) may be a duplicate, and nobody is told") }
-        change(id) { $0.isInDelivery = true }
+        // Whatever was reported of it before and did not become durable is lost, and so is a bounce that came with it.
+        if let bounce = message.bounce { change(bounce) { $0.isRefused = true } }
+        change(id) {
+            $0.isInDelivery = true
+            $0.states = [recipients]
+            $0.bounce = nil
+        }
     }
 
     /// The relay's report: recipients left, and the bounce that must appear with the end of the message.
