@@ -149,7 +149,9 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
     }
 
     /// A message begun before a restart of the queue role fails, and must not spoil the new connection for the others.
-    @Test(arguments: [10, 200_000], [true, false]) func anIDOfTheLastConnectionIsNotSentOnTheNext(size: Int, endIsNoticed: Bool) async throws {
+    @Test(arguments: [10, 200_000], [true, false]) func anIDOfTheLastConnectionIsNotSentOnTheNext(size: Int, endIsNoticed: Bool)
+        async throws
+    {
         let content = ByteBuffer(repeating: 0x61, count: size)
         let (failure, stored) = try await withHandOff { handOff, intake, queue -> (HandOffFailure?, Bool) in
             let early = handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope)
