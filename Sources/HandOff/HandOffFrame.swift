@@ -19,6 +19,8 @@ package enum HandOffFrame: Sendable {
     /// Results of commits, in the order in which they became known.
     case completed([(id: QueueID, result: HandOffResult)])
     case storage(isShort: Bool)
+    /// The queue role is about to be replaced: no new message on this connection; the other side closes it when all is finished.
+    case draining
 }
 
 /// The outcome of a commit in one byte.
@@ -41,7 +43,7 @@ extension HandOffFrame {
         case message = 1
         case begin, chunk, commit, abort, requestQueueIDs
         case queueIDs = 64
-        case completed, storage
+        case completed, storage, draining
     }
 
     package func encode(into out: inout ByteBuffer) {
@@ -70,6 +72,7 @@ extension HandOffFrame {
         case .storage(let isShort):
             out.writeInteger(Kind.storage.rawValue)
             out.writeInteger(UInt8(isShort ? 1 : 0))
+        case .draining: out.writeInteger(Kind.draining.rawValue)
         }
         out.setInteger(UInt32(out.writerIndex - start - 4), at: start)
     }
@@ -113,6 +116,7 @@ extension HandOffFrame {
         case .storage:
             guard let flag: UInt8 = body.readInteger() else { throw MalformedFrame() }
             return .storage(isShort: flag != 0)
+        case .draining: return .draining
         }
     }
 }

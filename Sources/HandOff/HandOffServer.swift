@@ -8,6 +8,8 @@ import Synchronization
 package protocol MessageIntake: AnyObject, Sendable {
     /// A durable lease of fresh ids. May be called from any loop.
     func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64>
+    /// Whether an earlier queue role has leased this id, durably: a message whose session began before a restart is still welcome.
+    func wasLeasedEarlier(_ id: QueueID) -> Bool
     func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt)
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake
     var storageIsShort: Bool { get }
@@ -79,8 +81,10 @@ package final class HandOffServer: ChannelInboundHandler {
     package init(intake: any MessageIntake) { self.intake = intake }
 
     /// Serves a connected stream socket on `loop` until the other side closes it.
-    package static func serve(_ descriptor: CInt, intake: any MessageIntake, on loop: any EventLoop) {
-        _ = ClientBootstrap(group: loop)
+    /// - Returns: its channel, for ``HandOffConnections``.
+    @discardableResult
+    package static func serve(_ descriptor: CInt, intake: any MessageIntake, on loop: any EventLoop) -> EventLoopFuture<any Channel> {
+        ClientBootstrap(group: loop)
             .channelOption(.maxMessagesPerRead, value: 16)
             .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4096, initial: 65536, maximum: 262_144))
             .channelInitializer { channel in
@@ -137,9 +141,12 @@ package final class HandOffServer: ChannelInboundHandler {
         }
     }
 
-    /// An id is good only on the connection it was leased to. (That it serves once is the spool's check.)
+    /// An id is good only on the connection it was leased to, or if an earlier queue role leased it. (That it serves once is the spool's
+    /// check.)
     private func claim(_ id: QueueID) throws(MalformedFrame) {
-        guard leases.contains(where: { $0.contains(id.rawValue) }), large[id] == nil else { throw MalformedFrame() }
+        guard large[id] == nil, leases.contains(where: { $0.contains(id.rawValue) }) || intake.wasLeasedEarlier(id) else {
+            throw MalformedFrame()
+        }
     }
 
     private func append(_ bytes: ByteBuffer, to id: QueueID, _ context: ChannelHandlerContext) {

@@ -4,24 +4,19 @@ package import SMTPCore
 
 /// The smtpd role's end: one for each event loop, over a socketpair to the queue role. All methods are called on that loop.
 ///
-/// When the queue role ends, commits in flight fail (the client gets 451 and tries again) and new messages wait for ``attach(_:)`` with a
-/// fresh socket, up to ``reconnectLimit``.
+/// When the queue role ends, what is in flight fails (the client gets 451 and tries again), and new messages wait for ``attach(_:)`` with a
+/// fresh socket, up to ``reconnectLimit``. When it is replaced, nothing fails: it finishes what has been begun (``HandOffConnection``).
 package final class QueueHandOff: MessageHandOff {
     /// How long a message waits for a queue role that is being restarted.
     static let reconnectLimit = TimeAmount.seconds(20)
 
     package let loop: any EventLoop
     package private(set) var storageIsShort = false
-    private var channel: (any Channel)?
-    private var outgoing = ByteBuffer()
-    private var flushScheduled = false
+    private var connection: HandOffConnection?
     private var leases: [Range<UInt64>] = []
-    /// The first id that was leased on this connection. Those of later leases are higher, those of earlier connections lower.
-    private var firstID: UInt64?
     private var leaseRequested = false
     private var idWaiters = WaiterList<Void>()
-    private var roomWaiters = WaiterList<Void>()
-    private var commits: [QueueID: CheckedContinuation<HandOffResult?, Never>] = [:]
+    private var connectionWaiters = WaiterList<Void>()
 
     package init(loop: any EventLoop) { self.loop = loop }
 
@@ -35,21 +30,18 @@ package final class QueueHandOff: MessageHandOff {
             }
             .withConnectedSocket(descriptor)
             .assumeIsolated()
-            .whenSuccess { channel in self.attached(channel) }
+            .whenSuccess { channel in self.attached(handler.value.connection(channel)) }
     }
 
-    private func attached(_ channel: any Channel) {
-        // The new connection may be here before the end of the old one has been noticed.
-        let old = self.channel
-        detach()
-        old?.close(promise: nil)
-        self.channel = channel
+    private func attached(_ fresh: HandOffConnection) {
+        // It may be here before the end of the old one has been noticed.
+        connection?.close()
+        connection = fresh
+        leases = []
+        leaseRequested = false
         requestLease()
+        connectionWaiters.resumeAll(())
     }
-
-    /// Whether the queue role at the other end has leased this id. It ends the connection, with everyone's commits, at any other: a message
-    /// that was begun before the queue role was restarted must not be sent to the new one.
-    func isLeasedHere(_ id: QueueID) -> Bool { channel != nil && firstID.map { id.rawValue >= $0 } ?? false }
 
     package func reserveQueueID() async throws(HandOffFailure) -> QueueID {
         while true {
@@ -61,92 +53,62 @@ package final class QueueHandOff: MessageHandOff {
     }
 
     private func takeID() -> QueueID? {
-        guard channel != nil, let first = leases.first else { return nil }
+        guard connection != nil, let first = leases.first else { return nil }
         if first.count == 1 { leases.removeFirst() } else { leases[0] = (first.lowerBound + 1)..<first.upperBound }
         if leases.isEmpty || (leases.count == 1 && leases[0].count < 256) { requestLease() }
         return QueueID(rawValue: first.lowerBound)
     }
 
     private func requestLease() {
-        guard !leaseRequested, channel != nil else { return }
+        guard !leaseRequested, let connection else { return }
         leaseRequested = true
-        send(.requestQueueIDs)
+        connection.send(.requestQueueIDs)
     }
 
     package func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer { QueueTransfer(self, id, envelope) }
 
-    /// Frames of one turn of the loop leave in one write.
-    func send(_ frame: HandOffFrame) {
-        frame.encode(into: &outgoing)
-        guard !flushScheduled else { return }
-        flushScheduled = true
-        loop.assumeIsolated().execute { self.flush() }
-    }
+    /// Whether a new message would go on at once.
+    package var isConnected: Bool { connection != nil }
 
-    private func flush() {
-        flushScheduled = false
-        guard let channel else { return outgoing.clear() }
-        channel.writeAndFlush(outgoing, promise: nil)
-        outgoing = channel.allocator.buffer(capacity: 4096)
-    }
-
-    /// Waits until the socket takes more, so that a large message does not pile up here.
-    func waitForRoom() async throws(HandOffFailure) {
-        guard let channel else { throw .unavailable("the queue role has ended") }
-        if channel.isWritable, outgoing.readableBytes < HandOffFrame.wholeMessageLimit { return }
-        if flushScheduled { flush() }
-        while let channel = self.channel, !channel.isWritable {
-            guard await roomWaiters.wait(on: loop, atMost: .seconds(300)) != nil else { throw .unavailable("the queue role is blocked") }
-        }
-        if self.channel == nil { throw .unavailable("the queue role has ended") }
-    }
-
-    func result(of id: QueueID) async throws(HandOffFailure) {
-        guard channel != nil else { throw .unavailable("the queue role has ended") }
-        let result = await withCheckedContinuation { commits[id] = $0 }
-        switch result {
-        case .stored: return
-        case .insufficientStorage: throw .insufficientStorage
-        case .writeError: throw .writeError("the queue role could not write the message")
-        case nil: throw .unavailable("the queue role ended while the message was being stored")
+    /// The connection for a new message; waits while the queue role is being restarted.
+    func usableConnection() async throws(HandOffFailure) -> HandOffConnection {
+        while true {
+            if let connection { return connection }
+            guard await connectionWaiters.wait(on: loop, atMost: Self.reconnectLimit) != nil else {
+                throw .unavailable("the queue role does not answer")
+            }
         }
     }
 
-    func received(_ frame: HandOffFrame) throws(MalformedFrame) {
+    fileprivate func received(_ frame: HandOffFrame, on connection: HandOffConnection) throws(MalformedFrame) {
         switch frame {
         case .queueIDs(let first, let count):
-            leaseRequested = false
             let (end, overflow) = first.rawValue.addingReportingOverflow(UInt64(count))
             if overflow { throw MalformedFrame() }
-            if count > 0 {
-                leases.append(first.rawValue..<end)
-                if firstID == nil { firstID = first.rawValue }
-            }
+            guard connection === self.connection else { return }
+            leaseRequested = false
+            if count > 0 { leases.append(first.rawValue..<end) }
             idWaiters.resumeAll(())
-        case .completed(let results):
-            for (id, result) in results { commits.removeValue(forKey: id)?.resume(returning: result) }
-        case .storage(let isShort): storageIsShort = isShort
+        case .completed(let results): connection.completed(results)
+        case .storage(let isShort): if connection === self.connection { storageIsShort = isShort }
+        case .draining:
+            forget(connection)
+            connection.drain()
         default: throw MalformedFrame()
         }
     }
 
-    func becameWritable() { roomWaiters.resumeAll(()) }
-
-    func closed(_ channel: any Channel) {
-        if self.channel === channel { detach() }
+    fileprivate func closed(_ connection: HandOffConnection) {
+        forget(connection)
+        connection.closed()
     }
 
-    /// Forgets the connection: what was under way on it has failed, and nothing meant for it may be sent on the next one.
-    private func detach() {
-        channel = nil
+    /// New messages wait for the next connection.
+    private func forget(_ connection: HandOffConnection) {
+        guard connection === self.connection else { return }
+        self.connection = nil
         leases = []
-        firstID = nil
         leaseRequested = false
-        outgoing.clear()
-        let lost = commits
-        commits = [:]
-        for continuation in lost.values { continuation.resume(returning: nil) }
-        roomWaiters.resumeAll(())
     }
 }
 
@@ -154,23 +116,34 @@ package final class QueueHandOff: MessageHandOff {
 private final class QueueHandOffHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     private let owner: QueueHandOff
+    private var connection: HandOffConnection?
     private var reader = FrameReader()
 
     init(owner: QueueHandOff) { self.owner = owner }
 
+    /// The connection over `channel`, which this handler is in.
+    func connection(_ channel: any Channel) -> HandOffConnection {
+        let connection = self.connection ?? HandOffConnection(channel)
+        self.connection = connection
+        return connection
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let connection = connection(context.channel)
         do {
-            try reader.feed(unwrapInboundIn(data)) { (frame) throws(MalformedFrame) in try owner.received(frame) }
+            try reader.feed(unwrapInboundIn(data)) { (frame) throws(MalformedFrame) in try owner.received(frame, on: connection) }
         } catch {
             context.close(promise: nil)
         }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { owner.becameWritable() }
+        if context.channel.isWritable { connection?.becameWritable() }
     }
 
-    func channelInactive(context: ChannelHandlerContext) { owner.closed(context.channel) }
+    func channelInactive(context: ChannelHandlerContext) {
+        if let connection { owner.closed(connection) }
+    }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 }

@@ -7,7 +7,8 @@ final class QueueTransfer: MessageTransfer {
     private let id: QueueID
     private let envelope: Envelope
     private var content: ByteBuffer?
-    private var begun = false
+    /// Where the first chunk went, and all others must go.
+    private var connection: HandOffConnection?
     private var ended = false
 
     init(_ owner: QueueHandOff, _ id: QueueID, _ envelope: Envelope) {
@@ -26,47 +27,39 @@ final class QueueTransfer: MessageTransfer {
 
     func relieve() async throws(HandOffFailure) {
         guard content != nil else { return }
-        if !begun {
-            try checkConnection()
-            begun = true
-            owner.send(.begin(id, envelope))
+        if connection == nil {
+            let connection = try await owner.usableConnection()
+            connection.begin(id, envelope)
+            self.connection = connection
         }
         try await sendChunks()
     }
 
     private func sendChunks() async throws(HandOffFailure) {
-        guard var rest = content else { return }
+        guard var rest = content, let connection else { return }
         content = nil
         while let chunk = rest.readSlice(length: min(rest.readableBytes, HandOffFrame.wholeMessageLimit)), chunk.readableBytes > 0 {
-            try await owner.waitForRoom()
-            try checkConnection()
-            owner.send(.chunk(id, chunk))
+            try await connection.send(chunk: chunk, of: id)
         }
-    }
-
-    /// The queue role may have been restarted since the id was leased, or the first chunk sent.
-    private func checkConnection() throws(HandOffFailure) {
-        if !owner.isLeasedHere(id) { throw .unavailable("the queue role ended while the message was arriving") }
     }
 
     func commit() async throws(HandOffFailure) {
         ended = true
-        if begun {
+        if let connection {
             try await sendChunks()
-            try checkConnection()
-            owner.send(.commit(id))
+            try await connection.commit(id, with: .commit(id))
         } else {
-            try checkConnection()
-            owner.send(.message(id, envelope, content ?? ByteBuffer()))
+            // Not begun anywhere: a queue role that was replaced meanwhile makes no difference.
+            let frame = HandOffFrame.message(id, envelope, content ?? ByteBuffer())
             content = nil
+            try await owner.usableConnection().commit(id, with: frame)
         }
-        try await owner.result(of: id)
     }
 
     func abort() {
         guard !ended else { return }
         ended = true
-        if begun, owner.isLeasedHere(id) { owner.send(.abort(id)) }
+        connection?.abort(id)
     }
 
     deinit { abort() }

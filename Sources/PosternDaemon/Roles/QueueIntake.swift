@@ -7,11 +7,16 @@ import Spool
 final class QueueIntake: MessageIntake {
     private let spool: Spool
     private let clock: any SpoolClock
+    /// Ids below were leased by queue roles before this one.
+    private let firstID: UInt64
 
-    init(spool: Spool, clock: any SpoolClock) {
+    init(spool: Spool, clock: any SpoolClock) throws {
         self.spool = spool
         self.clock = clock
+        firstID = try spool.reserveQueueIDs(1).lowerBound
     }
+
+    func wasLeasedEarlier(_ id: QueueID) -> Bool { id.rawValue < firstID }
 
     func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64> { try spool.reserveQueueIDs(Int(count)) }
 

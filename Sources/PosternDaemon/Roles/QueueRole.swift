@@ -66,7 +66,7 @@ final class QueueRole {
         let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool) { agent.flush() }
         queueControl.start()
         control.send(.ready)
-        serve(control, intake: QueueIntake(spool: spool, clock: clock), group: group)
+        serve(control, intake: try QueueIntake(spool: spool, clock: clock), group: group)
         let reported = DispatchSemaphore(value: 0)
         startLoopTask(on: executors[0]) {
             await agent.shutDown()
@@ -76,12 +76,19 @@ final class QueueRole {
         try? group.syncShutdownGracefully()
     }
 
+    /// Seconds a large message that is arriving may take to its end, once this role is to go.
+    private static let drainLimit = 10.0
+
     /// Obeys the supervisor until it says stop, or is gone.
     private func serve(_ control: ControlChannel, intake: QueueIntake, group: MultiThreadedEventLoopGroup) {
         let loops = Array(group.makeIterator())
+        let connections = HandOffConnections()
+        // What was begun is finished, so that a replacement of this role fails nobody.
+        defer { connections.drain(seconds: Self.drainLimit) }
         while case .message(let message, let descriptor) = control.receive() {
             switch (message, descriptor) {
-            case (.handOff(let loop), let descriptor?): HandOffServer.serve(descriptor, intake: intake, on: loops[loop % loops.count])
+            case (.handOff(let loop), let descriptor?):
+                connections.add(HandOffServer.serve(descriptor, intake: intake, on: loops[loop % loops.count]))
             case (.reopenLog, let descriptor?): environment.log.adopt(descriptor)
             case (.stop, _): return
             default: if let descriptor { close(descriptor) }
