@@ -39,6 +39,13 @@ package struct MailTime: Sendable, Hashable {
         return out
     }
 
+    /// `Nov 21 07:06:03`, as logs show local time.
+    package var logTime: String {
+        let local = Calendar(secondsSince1970: epochSeconds + offsetSeconds)
+        let day = local.day < 10 ? " \(local.day)" : "\(local.day)"
+        return "\(Self.months[local.month - 1]) \(day) \(Self.two(local.hour)):\(Self.two(local.minute)):\(Self.two(local.second))"
+    }
+
     /// `YYYYMMDDhhmmss` in UTC, the first part of the Message-Id values we make.
     package var compactUTC: String {
         let utc = Calendar(secondsSince1970: epochSeconds)

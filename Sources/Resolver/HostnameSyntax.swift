@@ -1,8 +1,8 @@
 /// The syntax of host names as Postfix takes it for names that come from the DNS: RFC 1123 letters, digits and hyphens, and the underscore.
-enum HostnameSyntax {
+package enum HostnameSyntax {
     /// Whether `name` is a host name: labels of 1 to 63 letters, digits, hyphens and underscores, no hyphen at either end of a label, at
     /// most 255 bytes, and not all digits and dots (which would pass for an address).
-    static func isValid(_ name: String) -> Bool {
+    package static func isValid(_ name: String) -> Bool {
         guard (1...255).contains(name.utf8.count) else { return false }
         var hasNonDigit = false
         for label in name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {

@@ -4,6 +4,8 @@ package import SMTPCore
 /// What the rules may know about a session and its message. A datum that does not exist yet is nil, and tests of it do nothing.
 package struct SessionFacts: Sendable {
     package var clientAddress: IPAddress
+    /// The other end of the connection, which XCLIENT does not change: what `permit_inet_interfaces` looks at.
+    package var socketAddress: IPAddress
     package var peerName: PeerName
     package var heloName: String?
     /// As the client gave it in MAIL (replies show it so); the rules complete it themselves.
@@ -26,6 +28,7 @@ package struct SessionFacts: Sendable {
 
     package init(clientAddress: IPAddress, peerName: PeerName) {
         self.clientAddress = clientAddress
+        socketAddress = clientAddress
         self.peerName = peerName
     }
 }

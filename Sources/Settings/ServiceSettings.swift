@@ -71,7 +71,18 @@ package struct ServiceSettings: Sendable {
         return try? expander.expand("${\(name)}").trimmed()
     }
 
-    /// The same service with other values on top; traps when one is invalid. For `stress=yes` and for tests.
+    /// The same service with other values on top. nil, and the reasons in `problems`, when a value does not fit its parameter then.
+    package func overriding(_ overrides: [String: String], problems: inout [Diagnostic]) -> ServiceSettings? {
+        var view = view
+        for (name, value) in overrides { view.overrides[name] = .init(value: value, location: nil) }
+        var found: [Diagnostic] = []
+        let settings = view.settings(serviceName: serviceName, files: files, problems: &found)
+        let errors = found.filter { $0.severity == .error }
+        problems += errors
+        return errors.isEmpty ? settings : nil
+    }
+
+    /// The same service with other values on top; traps when one is invalid. For tests.
     package func overriding(_ overrides: [String: String]) -> ServiceSettings {
         var view = view
         for (name, value) in overrides { view.overrides[name] = .init(value: value, location: nil) }

@@ -45,7 +45,7 @@ extension Session {
     @inline(never)
     private func finish(_ index: Int, _ state: String, _ outcome: Outcome, isJunk: Bool = false, isCounted: Bool = true) async {
         if let reply = outcome.reply { await send(reply) }
-        if isCounted { statistics.count(index, succeeded: outcome.succeeded) }
+        if isCounted { statistics.count(index, succeeded: outcome.succeeded && !outcome.isRestart) }
         if !outcome.succeeded { errorCount += 1 }
         if isJunk {
             if junkCount > policy.limits.junkCommands { errorCount += 1 }

@@ -35,6 +35,10 @@ extension Session {
     func nextLine(limit: Int, isCommand: Bool) async -> InputLine? {
         var deadline: NIODeadline?
         while true {
+            if isCommand, startsWithTLSHello {
+                refuseTLSHello()
+                return nil
+            }
             if let line = takeLine(limit: limit) { return line.isTooLong ? await skipRest(of: line) : line }
             commandsSinceYield = 0
             await flush()

@@ -12,6 +12,9 @@ extension Session {
     func open() async {
         while !feeder.isActive, !feeder.hasEnded { await feeder.wait(until: .distantFuture) }
         if service.registry.isTurnedAway(number) { return await refuseForWantOfRoom() }
+        if policy.proxy.isExpected {
+            guard await takeProxyHeader() else { return }
+        }
         await identifyClient()
         log.info("connect from \(clientText)")
         if let text = policy.discardedKeywordsText { log.info("discarding EHLO keywords: \(text)") }
@@ -44,8 +47,22 @@ extension Session {
             let detail = reason.isEmpty ? "" : ": \(reason)"
             log.warning("hostname \(peer.reverseName) does not resolve to address \(clientAddress)\(detail)")
         }
-        clientText = "\(peer.name)[\(clientAddress)]" + (policy.clientPortLogging ? ":\(clientPort)" : "")
-        isExemptFromLimits = await policy.limits.exceptions.contains(clientAddress, name: knownName) == .yes
+        nameClient()
+        isXForwardAuthorized = await policy.trust.xforward.contains(clientAddress, name: knownName) == .yes
+        await authorizeClient()
+    }
+
+    /// `name[addr]`, as log lines and replies show the client.
+    func nameClient() {
+        clientText = "\(facts.peerName.name)[\(clientAddress)]" + (policy.clientPortLogging ? ":\(clientPort)" : "")
+    }
+
+    /// What this client is excused from, and trusted with.
+    func authorizeClient() async {
+        isXClientAuthorized = await policy.trust.xclient.contains(clientAddress, name: knownName) == .yes
+        // A proxy that speaks for many clients is no client itself.
+        let isException = await policy.limits.exceptions.contains(clientAddress, name: knownName) == .yes
+        isExemptFromLimits = isXClientAuthorized || isException
         let excluded = await policy.bareNewline.exclusions.contains(clientAddress, name: knownName) == .yes
         allowsBareNewline = policy.bareNewline.mode == .allow || excluded
     }
@@ -56,11 +73,12 @@ extension Session {
     /// A client that does not wait for the greeting does not speak SMTP.
     private func feelForEarlyTalker() async {
         guard feeder.input.readableBytes > 0 else { return }
+        if startsWithTLSHello { return refuseTLSHello() }
         logImproperPipelining(after: "CONNECT")
         if policy.pipelining.isForbidden { await refusePipelining() }
     }
 
-    private func isOverConnectionLimits() async -> Bool {
+    func isOverConnectionLimits() async -> Bool {
         guard !isExemptFromLimits else { return false }
         let limits = policy.limits
         if limits.connectionCount > 0 {
@@ -97,7 +115,7 @@ extension Session {
         return service.limits.rate(of: .tlsSession, service: policy.serviceName, client: policy.limits.network(of: clientAddress)) > limit
     }
 
-    private func greet() async {
+    func greet() async {
         if !policy.delayReject {
             let decision = await rejection(at: .connect, state: "CONNECT")
             pendingDeferral = decision.pendingDeferral

@@ -7,7 +7,8 @@ extension Session {
     /// is delayed by `smtpd_error_sleep_time`.
     func send(_ reply: Reply) async {
         if errorCount >= policy.limits.softErrors, policy.limits.errorSleep > .zero { await pause(policy.limits.errorSleep) }
-        let reply = policy.softBounce ? reply.softened : reply
+        var reply = policy.softBounce ? reply.softened : reply
+        if reply.code >= 400, !policy.rejectFooter.isEmpty { reply = await withFooter(reply) }
         output.writeReply(reply)
         if reply.closes || reply.code == 421 || reply.code == 521 { isClosing = true }
     }

@@ -17,7 +17,8 @@ extension Session {
             isClosing = true
             return false
         }
-        feeder.startTLS(TLSHandler(context: context, role: .server))
+        // Behind a proxy the handshake may have come in one piece with the header; after STARTTLS nothing may have come.
+        feeder.startTLS(TLSHandler(context: context, role: .server), keepsInput: policy.proxy.isExpected && policy.tls.isWrapped)
         let deadline = NIODeadline.now() + policy.tls.startTimeout
         while feeder.tlsEvent == nil, !feeder.hasEnded, NIODeadline.now() < deadline { await feeder.wait(until: deadline) }
         guard case .handshakeCompleted(let agreed)? = feeder.tlsEvent else {
@@ -26,6 +27,20 @@ extension Session {
         }
         feeder.tlsEvent = nil
         return await handshakeCompleted(agreed)
+    }
+
+    /// A TLS handshake record stands where a command, or nothing yet, was due.
+    var startsWithTLSHello: Bool {
+        let bytes = feeder.input.readableBytesView.prefix(3)
+        return tls == nil && bytes.elementsEqual([0x16, 0x03, bytes.last ?? 0]) && bytes.count == 3
+    }
+
+    /// Nothing is sent: the client would take it for a broken TLS record.
+    func refuseTLSHello() {
+        let advice = policy.tls.level == .none ? "TLS is not offered here" : "it should use STARTTLS here"
+        log.warning("\(clientText) sent a TLS handshake where plaintext SMTP was expected; \(advice)")
+        feeder.input = ByteBuffer()
+        isClosing = true
     }
 
     private func handshakeCompleted(_ agreed: TLSFacts) async -> Bool {

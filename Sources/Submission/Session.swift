@@ -15,9 +15,10 @@ final class Session {
     let service: SubmissionService
     let feeder: SessionFeeder
     let handOff: any MessageHandOff
-    let clientAddress: IPAddress
-    let clientPort: Int
-    let serverAddress: String
+    /// The client as the log and the rules know it: the other end of the connection, or whom a proxy names (PROXY, XCLIENT).
+    var clientAddress: IPAddress
+    var clientPort: Int
+    var serverAddress: String
     /// Stands for a process id in the log.
     let number: Int
 
@@ -40,6 +41,12 @@ final class Session {
     /// Not counted and not limited (`smtpd_client_event_limit_exceptions`).
     var isExemptFromLimits = false
     var isCountedConnection = false
+    /// `smtpd_authorized_xclient_hosts`, looked at again after each XCLIENT.
+    var isXClientAuthorized = false
+    /// `smtpd_authorized_xforward_hosts`.
+    var isXForwardAuthorized = false
+    /// What XFORWARD said about the message to come.
+    var forwarded: ForwardedOrigin?
 
     var errorCount = 0
     var commandsSinceYield = 0
@@ -115,6 +122,8 @@ final class Session {
 
     /// Forgets the current message, if any.
     func endTransaction() {
+        // What XFORWARD said was about this message, unless it was refused at MAIL.
+        if transaction?.recipients.isEmpty == false { forwarded = nil }
         transaction = nil
         facts.sender = nil
         facts.recipient = nil

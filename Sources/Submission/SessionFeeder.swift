@@ -52,11 +52,17 @@ final class SessionFeeder: ChannelDuplexHandler {
 
     /// Puts TLS under the session. What has been received so far was plaintext and may have been injected: it is discarded, never
     /// interpreted. Nothing may be awaited between the 220 and this call, or bytes of the handshake could slip past the handler.
-    func startTLS(_ handler: TLSHandler) {
+    ///
+    /// - Parameter keepsInput: TLS was due from the beginning (wrapper mode behind a proxy): what has come belongs to the handshake.
+    func startTLS(_ handler: TLSHandler, keepsInput: Bool = false) {
+        let early = input
         input = ByteBuffer()
         tlsEvent = nil
         guard let context else { return }
         do { try context.pipeline.syncOperations.addHandler(handler, position: .first) } catch { end() }
+        guard keepsInput, early.readableBytes > 0 else { return }
+        context.pipeline.syncOperations.fireChannelRead(NIOAny(early))
+        context.pipeline.syncOperations.fireChannelReadComplete()
     }
 
     /// Writes nothing more but lets the peer read what it has been sent.

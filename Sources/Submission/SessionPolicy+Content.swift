@@ -69,10 +69,11 @@ struct RewriteClients: Sendable {
     }
 
     /// nil when a table failed: 451 at MAIL.
-    func contains(_ address: IPAddress, name: String, isAuthenticated: Bool) async -> Bool? {
+    /// - Parameter socketAddress: the other end of the connection, where a proxy speaks for `address`.
+    func contains(_ address: IPAddress, socketAddress: IPAddress, name: String, isAuthenticated: Bool) async -> Bool? {
         for item in items {
             switch item {
-            case .ownAddresses: if ownAddresses.addresses.contains(address) { return true }
+            case .ownAddresses: if ownAddresses.addresses.contains(socketAddress) { return true }
             case .authenticated: if isAuthenticated { return true }
             case .myNetworks:
                 switch await myNetworks.contains(address, name: name) {

@@ -32,6 +32,13 @@ package final class SessionPolicy: Sendable {
     let noopCommands: WordList
     let forbiddenCommands: WordList
     let content: ContentPolicy
+    let proxy: ProxyPolicy
+    let trust: TrustPolicy
+    let rejectFooter: RejectFooterPolicy
+    let deadline: DeadlinePolicy
+    /// `inet_protocols`: which addresses a proxy may name.
+    let acceptsIPv4: Bool
+    let acceptsIPv6: Bool
 
     package init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
         serviceName = settings.serviceName
@@ -57,6 +64,13 @@ package final class SessionPolicy: Sendable {
         noopCommands = try WordList(settings, "smtpd_noop_commands", tables: tables)
         forbiddenCommands = try WordList(settings, "smtpd_forbidden_commands", tables: tables)
         content = try ContentPolicy(settings, tables: tables, ownAddresses: ownAddresses)
+        proxy = ProxyPolicy(settings)
+        trust = try TrustPolicy(settings, tables: tables)
+        rejectFooter = try RejectFooterPolicy(settings, tables: tables)
+        deadline = DeadlinePolicy(settings)
+        let protocols = settings.keywords("inet_protocols")
+        acceptsIPv4 = protocols.contains("all") || protocols.contains("ipv4")
+        acceptsIPv6 = protocols.contains("all") || protocols.contains("ipv6")
     }
 }
 

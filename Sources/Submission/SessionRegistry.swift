@@ -10,6 +10,8 @@ package final class SessionRegistry: Sendable {
         /// Sessions beyond the limit, which are told so and end.
         var turnedAway: Set<Int> = []
         var served: Int { sessions.count - turnedAway.count }
+        /// New sessions are served with the stress values; see ``SessionRegistry/stress()``.
+        var isStressed = false
     }
 
     private let state: Mutex<State>
@@ -30,11 +32,24 @@ package final class SessionRegistry: Sendable {
     /// The limit was reached when this session was entered: it is not served.
     func isTurnedAway(_ number: Int) -> Bool { limit > 0 && state.withLock { $0.turnedAway.contains(number) } }
 
-    /// Nine tenths of the limit are in use: the time for stress-dependent settings (`stress`, postconf(5)).
-    var isStressed: Bool { limit > 0 && state.withLock { $0.served } > limit - max(1, limit / 10) }
-
     /// Content that the sessions hold.
     package let bodyMemory: BodyMemory
+
+    /// So many sessions are alive that new ones are to be served with the `${stress?...}` values. It begins at four fifths of
+    /// `smtpd_connection_limit` and ends at three fifths, so that it does not come and go with each client.
+    /// - Returns: the state, and whether it has just changed.
+    func stress() -> (isStressed: Bool, hasChanged: Bool) {
+        guard limit > 0 else { return (false, false) }
+        return state.withLock { state in
+            let before = state.isStressed
+            // Products of a count and 5 cannot overflow: there are never that many descriptors.
+            state.isStressed = state.served * 5 >= limit * (before ? 3 : 4)
+            return (state.isStressed, state.isStressed != before)
+        }
+    }
+
+    /// `smtpd_connection_limit`, for the log.
+    var sessionLimit: Int { limit }
 
     /// Sessions alive now.
     package var count: Int { state.withLock { $0.sessions.count } }

@@ -23,6 +23,7 @@ package func startSession(
     let feeder = SessionFeeder()
     try channel.pipeline.syncOperations.addHandler(feeder)
     let number = service.registry.add(feeder, on: channel.eventLoop)
+    let service = service.forNewSession()
     let session = NIOLoopBound(Session(service, feeder, handOff, peer, number: number), eventLoop: channel.eventLoop)
     startLoopTask(on: executor) { await session.value.run() }
 }

@@ -21,8 +21,12 @@ package final class SubmissionService: Sendable {
     package let registry: SessionRegistry
     /// Connection counts and rates per client, shared by all services of the process (anvil(8)).
     let limits: ClientLimits
+    /// The same service with `stress = yes`, for sessions that start while the server is short of them; nil when the configuration sets
+    /// `stress` itself.
+    let stressed: SubmissionService?
 
     /// - Parameters:
+    ///   - stressed: has the same arguments, but policy and rules for `stress = yes`.
     ///   - tls: nil when TLS is off, or when its certificates could not be loaded (STARTTLS then answers 454).
     ///   - authenticator: nil when `smtpd_sasl_auth_enable = no`.
     ///   - cleanupTag: `$syslog_name/cleanup` without the service's overrides.
@@ -36,7 +40,8 @@ package final class SubmissionService: Sendable {
         logSink: any LogSink,
         cleanupTag: String = "postfix/cleanup",
         registry: SessionRegistry,
-        limits: ClientLimits
+        limits: ClientLimits,
+        stressed: SubmissionService? = nil
     ) {
         self.policy = policy
         self.tls = tls
@@ -48,5 +53,22 @@ package final class SubmissionService: Sendable {
         self.cleanupTag = cleanupTag
         self.registry = registry
         self.limits = limits
+        self.stressed = stressed
+    }
+
+    /// The service to start a session with now: this one, or its `stressed` form.
+    func forNewSession() -> SubmissionService {
+        guard let stressed else { return self }
+        let (isStressed, hasChanged) = registry.stress()
+        if hasChanged {
+            let log = MailLog(sink: logSink, tag: policy.syslogTag, processID: 0)
+            let count = "\(registry.count) of \(registry.sessionLimit) sessions (smtpd_connection_limit) are in use"
+            if isStressed {
+                log.warning("\(count): new sessions are served with stress = yes")
+            } else {
+                log.info("\(count): new sessions are served without stress again")
+            }
+        }
+        return isStressed ? stressed : self
     }
 }

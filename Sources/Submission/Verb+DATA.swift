@@ -68,12 +68,13 @@ extension Session {
 
     /// Reads the content to its end. Returns false when the client was lost.
     private func receive(_ reception: MessageReception) async -> Bool {
+        let start = NIODeadline.now()
         while true {
             if await reception.take(&feeder.input) { return true }
             lastState = "DATA (\(reception.size) bytes)"
             await flush()
             if isLost { return false }
-            let deadline = NIODeadline.now() + policy.timeout
+            let deadline = policy.deadline.ofContent(start: start, received: reception.size)
             while feeder.input.readableBytes == 0 {
                 if feeder.hasEnded {
                     connectionLost()
@@ -153,6 +154,12 @@ extension Session {
         origin.clientAddress = clientAddress.description
         origin.heloName = facts.heloName ?? ""
         origin.protocolName = protocolName
+        if let forwarded {
+            origin.clientName = forwarded.name
+            origin.clientAddress = forwarded.address ?? "unknown"
+            origin.heloName = forwarded.helo
+            origin.protocolName = forwarded.protocolName
+        }
         origin.saslMethod = facts.saslMethod ?? ""
         origin.saslUsername = facts.saslUsername ?? ""
         var recipients = transaction.recipients

@@ -9,6 +9,7 @@ extension Session {
         let verb = extended ? "EHLO" : "HELO"
         guard command.count > 1 else { return .reply(Reply(501, nil, "Syntax: \(verb) hostname")) }
         endTransaction()
+        forwarded = nil
         let name = (1..<command.count).map { command.text($0) }.joined(separator: " ")
         let previous = facts.heloName
         facts.heloName = Self.harmless(name)
@@ -43,6 +44,8 @@ extension Session {
                 if policy.sasl.sendsLegacyLine { offer("auth", "AUTH=\(mechanisms.joined(separator: " "))") }
             }
         }
+        if isXClientAuthorized { offer("xclient", ClientAttributes.Verb.xclient.capability) }
+        if isXForwardAuthorized { offer("xforward", ClientAttributes.Verb.xforward.capability) }
         offer("enhancedstatuscodes", "ENHANCEDSTATUSCODES")
         offer("8bitmime", "8BITMIME")
         return lines
@@ -62,7 +65,7 @@ extension Session {
     }
 
     /// The HELO name as log, headers and rules may see it.
-    private static func harmless(_ name: String) -> String {
+    static func harmless(_ name: String) -> String {
         String(
             String.UnicodeScalarView(
                 name.unicodeScalars.map { scalar in

@@ -57,13 +57,20 @@ extension Session {
     }
 
     private func decideHeaderCompletion() async -> Reply? {
-        if policy.content.alwaysAddsMissingHeaders {
+        if policy.content.alwaysAddsMissingHeaders || forwarded?.isLocal == true {
             transaction?.completesHeaders = true
             return nil
         }
+        // What was written elsewhere stays as it was.
+        if forwarded?.isLocal == false { return nil }
         let isAuthenticated = facts.saslUsername != nil
         guard
-            let isLocal = await policy.content.completedClients.contains(clientAddress, name: knownName, isAuthenticated: isAuthenticated)
+            let isLocal = await policy.content.completedClients.contains(
+                clientAddress,
+                socketAddress: facts.socketAddress,
+                name: knownName,
+                isAuthenticated: isAuthenticated
+            )
         else { return Reply(451, .init(4, 3, 0), "Temporary lookup error") }
         transaction?.completesHeaders = isLocal
         return nil

@@ -56,7 +56,7 @@ extension Session {
             } catch {
                 return failureReply(error)
             }
-            log.info("\(queueName): client=\(clientText)\(loginText)")
+            log.info("\(queueName): client=\(clientText)\(loginText)\(forwarded?.logText ?? "")")
         }
         if transaction?.recipients.isEmpty == true { transaction?.firstRecipient = given }
         transaction?.recipients.append(Recipient(address: rewritten, original: given == rewritten ? nil : given))

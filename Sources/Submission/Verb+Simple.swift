@@ -6,6 +6,7 @@ extension Session {
     func rset(_ command: CommandLine) -> Outcome {
         guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: RSET")) }
         endTransaction()
+        forwarded = nil
         return .reply(Self.ok)
     }
 

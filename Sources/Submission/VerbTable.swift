@@ -16,6 +16,8 @@ struct Outcome {
     var reply: Reply?
     /// Counts as a success in the statistics; a failure counts as an error.
     var succeeded: Bool
+    /// The session has started anew as another client's (XCLIENT): not counted as a success, nor as an error.
+    var isRestart = false
 
     /// A reply whose code tells whether the command succeeded.
     static func reply(_ reply: Reply) -> Outcome { Outcome(reply: reply, succeeded: reply.isPositive) }
@@ -64,6 +66,8 @@ enum VerbTable {
     static let verbs: [Verb] = [
         Verb("HELO", beforeTLS: true, endsPipeline: true, junk: true) { await $0.helo($1, extended: false) },
         Verb("EHLO", beforeTLS: true, endsPipeline: true, junk: true) { await $0.helo($1, extended: true) },
+        Verb("XCLIENT", beforeTLS: true) { await $0.xclient($1) },
+        Verb("XFORWARD") { await $0.xforward($1) },
         Verb("STARTTLS", beforeTLS: true) { await $0.startTLS($1) },
         Verb("AUTH", needsHelo: true) { await $0.auth($1) },
         Verb("MAIL", needsHelo: true, refusals: [(.mail, nestedMail), (.recipients, nestedMail)]) { await $0.mail($1) },

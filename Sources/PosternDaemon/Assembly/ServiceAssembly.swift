@@ -17,6 +17,8 @@ struct ServiceAssembly {
     let tls: TLSContext?
     let rules: RestrictionEvaluator
     let router: AddressRouter
+    /// What sessions get while the server is short of them; nil when the configuration sets `stress` itself.
+    let stressed: (policy: SessionPolicy, rules: RestrictionEvaluator)?
 
     /// Builds the parts. Every finding goes to `diagnostics`; nil if one of them is an error.
     init?(
@@ -32,6 +34,7 @@ struct ServiceAssembly {
         var router: AddressRouter?
         var rules: RestrictionEvaluator?
         var policy: SessionPolicy?
+        var stressed: (policy: SessionPolicy, rules: RestrictionEvaluator)?
         do {
             let built = try AddressRouter(settings: settings, tables: tables, ownAddresses: ownAddresses)
             diagnostics += built.warnings
@@ -39,6 +42,13 @@ struct ServiceAssembly {
             rules = try RestrictionEvaluator(settings: settings, tables: tables, router: built, names: names)
             diagnostics += rules?.warnings ?? []
             policy = try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(ownAddresses))
+            if settings.text("stress").isEmpty {
+                guard let settings = settings.overriding(["stress": "yes"], problems: &diagnostics) else { return nil }
+                stressed = (
+                    try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(ownAddresses)),
+                    try RestrictionEvaluator(settings: settings, tables: tables, router: built, names: names)
+                )
+            }
         } catch {
             diagnostics += error.diagnostics
             failed = true
@@ -47,6 +57,7 @@ struct ServiceAssembly {
         self.policy = policy
         self.router = router
         self.rules = rules
+        self.stressed = stressed
     }
 
     private static func serverTLS(_ settings: ServiceSettings, _ diagnostics: inout [Diagnostic], _ failed: inout Bool) -> TLSContext? {

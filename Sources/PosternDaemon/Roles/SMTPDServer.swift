@@ -6,6 +6,7 @@ import MailLog
 import NIOCore
 import NIOPosix
 import Resolver
+import Restrictions
 import Routing
 import SMTPCore
 import Settings
@@ -60,18 +61,24 @@ final class SMTPDServer {
                 case nil: nil
                 }
             poolOfService[service.name] = pool
-            services[service.name] = SubmissionService(
-                policy: assembly.policy,
-                tls: assembly.tls,
-                authenticator: try pool.map { AuthClient(configuration: try AuthClientConfiguration(settings), pool: $0) },
-                rules: assembly.rules,
-                router: assembly.router,
-                names: names,
-                logSink: environment.log,
-                cleanupTag: "\(environment.main.text("syslog_name"))/cleanup",
-                registry: registry,
-                limits: limits
-            )
+            let authenticator = try pool.map { AuthClient(configuration: try AuthClientConfiguration(settings), pool: $0) }
+            func submission(_ policy: SessionPolicy, _ rules: RestrictionEvaluator, stressed: SubmissionService?) -> SubmissionService {
+                SubmissionService(
+                    policy: policy,
+                    tls: assembly.tls,
+                    authenticator: authenticator,
+                    rules: rules,
+                    router: assembly.router,
+                    names: names,
+                    logSink: environment.log,
+                    cleanupTag: "\(environment.main.text("syslog_name"))/cleanup",
+                    registry: registry,
+                    limits: limits,
+                    stressed: stressed
+                )
+            }
+            let stressed = assembly.stressed.map { submission($0.policy, $0.rules, stressed: nil) }
+            services[service.name] = submission(assembly.policy, assembly.rules, stressed: stressed)
         }
     }
 
