@@ -6,8 +6,8 @@ package enum TLSEvent: Sendable {
     case handshakeFailed(reason: String, libraryErrors: [String])
 }
 
-/// Fired up the pipeline just before `TLSEvent.handshakeFailed` when the peer's first bytes were a plaintext SMTP command (on the server's
-/// side) or reply (on the client's side): one of the two ends is set up for the wrong kind of port.
+/// Fired up the pipeline just before `TLSEvent.handshakeFailed` when the peer's first bytes were a plaintext SMTP command or HTTP request (on the
+/// server's side) or reply (on the client's side): one of the two ends is set up for the wrong kind of port.
 package struct TLSPlaintextReceived: Sendable, Hashable {
     /// The beginning of what came, printable ASCII only, at most 32 characters.
     package let beginning: String
@@ -17,9 +17,11 @@ package struct TLSPlaintextReceived: Sendable, Hashable {
         "EHLO", "HELO", "LHLO", "STAR", "AUTH", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "ETRN",
         "XCLI",
         "XFOR",
+        // A web browser, or something that looks for open proxies.
+        "GET ", "POST", "HEAD", "PUT ", "OPTI", "CONN",
     ]
 
-    /// nil if `bytes` do not begin like SMTP. A few bytes are enough: the library gives up after the five of a record header.
+    /// nil if `bytes` do not begin like SMTP or HTTP. A few bytes are enough: the library gives up after the five of a record header.
     package init?(_ bytes: some Sequence<UInt8>, fromClient: Bool) {
         let bytes = Array(bytes.prefix(Self.limit))
         let start = String(decoding: bytes.prefix(4), as: UTF8.self).uppercased()

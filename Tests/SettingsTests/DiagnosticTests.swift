@@ -115,7 +115,7 @@ import Testing
 
     @Test(arguments: [
         ("content_filter = smtp:[127.0.0.1]:10025", "content_filter"), ("virtual_maps = texthash:/x", "virtual_alias_maps"),
-        ("header_checks = regexp:/x", "header_checks"), ("smtpd_reject_footer = x", "smtpd_reject_footer"),
+        ("header_checks = regexp:/x", "header_checks"), ("smtpd_proxy_filter = x", "smtpd_proxy_filter"),
         ("always_bcc = x@example.com", "always_bcc"),
     ])
     func whatRestrictsAndIsNotImplementedStopsTheStart(main: String, name: String) {
@@ -162,10 +162,10 @@ import Testing
     }
 
     @Test func notesNameTheReason() {
-        let (_, diagnostics) = load("biff = no\nmailbox_size_limit = 0\nsmtpd_authorized_xclient_hosts = 127.0.0.1\n")
+        let (_, diagnostics) = load("biff = no\nmailbox_size_limit = 0\nallow_min_user = yes\n")
         #expect(diagnostics.notes.contains { $0.hasPrefix("/c/main.cf:2: note: biff has no effect: local(8) and virtual(8) delivery") })
         #expect(
-            diagnostics.notes.contains("/c/main.cf:4: note: smtpd_authorized_xclient_hosts is not implemented; it would only allow more")
+            diagnostics.notes.contains("/c/main.cf:4: note: allow_min_user is not implemented; it would only allow more")
         )
         #expect(!diagnostics.notes.contains { $0.contains("smtpd_banner") })
     }

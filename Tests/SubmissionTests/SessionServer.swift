@@ -20,7 +20,7 @@ final class SessionServer: Sendable {
     let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     let queue = MemoryQueue()
     let log = MemoryLog()
-    let registry = SessionRegistry(firstNumber: 100)
+    let registry: SessionRegistry
     let port: Int
     private let listener: any Channel
 
@@ -36,21 +36,26 @@ final class SessionServer: Sendable {
         ]
         main.merge(values) { $1 }
         let settings = ServiceSettings.testing(main, serviceName: "smtp")
+        registry = SessionRegistry(firstNumber: 100, limit: settings.integer("smtpd_connection_limit"))
         let tables = TableRegistry()
         let loopback = IPAddress("127.0.0.1")!
         let router = try AddressRouter(settings: settings, tables: tables, ownAddresses: [loopback])
-        let rules = try RestrictionEvaluator(settings: settings, tables: tables, router: router, names: names)
-        let service = SubmissionService(
-            policy: try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses([loopback])),
-            tls: tls,
-            authenticator: authenticator,
-            rules: rules,
-            router: router,
-            names: names,
-            logSink: log,
-            registry: registry,
-            limits: ClientLimits()
-        )
+        let (log, registry, limits) = (log, registry, ClientLimits())
+        func submission(_ settings: ServiceSettings, stressed: SubmissionService?) throws -> SubmissionService {
+            SubmissionService(
+                policy: try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses([loopback])),
+                tls: tls,
+                authenticator: authenticator,
+                rules: try RestrictionEvaluator(settings: settings, tables: tables, router: router, names: names),
+                router: router,
+                names: names,
+                logSink: log,
+                registry: registry,
+                limits: limits,
+                stressed: stressed
+            )
+        }
+        let service = try submission(settings, stressed: try submission(settings.overriding(["stress": "yes"]), stressed: nil))
         let loop = group.next()
         let executor = LoopExecutor(loop)
         let queue = queue
