@@ -167,7 +167,7 @@ import Testing
     @Test(arguments: [
         ("EHLO foo\r\n", "wrong version number", "EHLO foo" as String?),
         ("quit\r\n", "wrong version number", "quit"),
-        ("GET / HTTP/1.0\r\n\r\n", "http request", nil),
+        ("GET / HTTP/1.0\r\n\r\n", "http request", "GET / HTTP/1.0"),
         ("\u{1}\u{2}\u{3}\u{4}\u{5}\u{6}\u{7}", "wrong version number", nil),
     ])
     func notTLS(bytes: String, reason: String, beginning: String?) throws {
