@@ -11,7 +11,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 DEPS      := libssl-dev libsasl2-dev libpam0g-dev libsasl2-modules libsasl2-modules-db pkg-config
 DEPS_DEMO := swaks libnet-ssleay-perl libauthen-sasl-perl libdigest-hmac-perl curl python3
-DEPS_TEST := $(DEPS_DEMO) sasl2-bin postfix dovecot-core dovecot-imapd dovecot-lmtpd fetchmail msmtp s-nail openssl procps mariadb-server-core libpam-mysql
+DEPS_TEST := $(DEPS_DEMO) sasl2-bin postfix dovecot-core dovecot-imapd dovecot-lmtpd fetchmail msmtp s-nail openssl procps mariadb-server-core libpam-mysql fail2ban pflogsumm logwatch
 
 ##@ Use
 .PHONY: run
