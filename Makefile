@@ -48,7 +48,7 @@ certs: build ## make a self-signed EC P-256 certificate for localhost in Certs/
 test: deps-test ## build everything, run the unit tests, then the acceptance tests against real counterparts
 	$(SWIFT) build --build-tests
 	$(SWIFT) test --skip-build --no-parallel
-	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 -m unittest discover -v -s Tests/Acceptance -p 'test_*.py'
+	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 Tests/Acceptance/run.py
 
 .PHONY: soak
 soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDULES=100000 KILLS=100 POWERCUTS=60 (Docs/spool.md, Tests)
