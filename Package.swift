@@ -70,6 +70,9 @@ let package = Package(
             ]
         ),
 
+        // Measurements.
+        .executableTarget(name: "spool-bench", dependencies: ["Spool", "SMTPCore", nio], path: "Benchmarks/SpoolBench"),
+
         // Tests.
         .target(
             name: "PosternTesting",

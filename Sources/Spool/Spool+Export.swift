@@ -179,11 +179,23 @@ package enum QueueExport {
             let name = message.pending.contains(place) ? "X-Envelope-To" : "X-Envelope-Served"
             lines.append("\(name): <\(recipient.address)>")
             if let original = recipient.original { lines.append("\(name)-Original: <\(original)>") }
+            if !recipient.notify.isEmpty { lines.append("\(name)-Notify: \(words(recipient.notify))") }
+            if !recipient.declaredOriginal.isEmpty { lines.append("\(name)-ORCPT: \(recipient.declaredOriginal)") }
         }
         switch envelope.body {
         case .unspecified: break
         case .sevenBit: lines.append("X-Envelope-Body: 7BIT")
         case .eightBitMIME: lines.append("X-Envelope-Body: 8BITMIME")
+        }
+        if envelope.needsUTF8 { lines.append("X-Envelope-SMTPUTF8: yes") }
+        switch envelope.returns {
+        case .unspecified: break
+        case .full: lines.append("X-Envelope-RET: FULL")
+        case .headers: lines.append("X-Envelope-RET: HDRS")
+        }
+        if !envelope.envelopeID.isEmpty { lines.append("X-Envelope-ENVID: \(envelope.envelopeID)") }
+        if let verp = envelope.verpDelimiters {
+            lines.append("X-Envelope-XVERP: " + String(decoding: [verp.outer, verp.inner], as: UTF8.self))
         }
         let origin = envelope.origin
         for (name, value) in [
@@ -193,6 +205,11 @@ package enum QueueExport {
             lines.append("X-Envelope-\(name): \(value)")
         }
         return join(lines)
+    }
+
+    private static func words(_ notify: NotifyConditions) -> String {
+        let names: [(NotifyConditions, String)] = [(.never, "NEVER"), (.success, "SUCCESS"), (.failure, "FAILURE"), (.delay, "DELAY")]
+        return names.filter { notify.contains($0.0) }.map(\.1).joined(separator: ",")
     }
 
     /// A value that held a line end could pretend to be another line.

@@ -104,6 +104,12 @@ import Testing
         var message = envelope(from: "", to: ["a@example.org", "b c@example.org"])
         message.recipients[1].original = address("alias@example.com")
         message.body = .eightBitMIME
+        message.recipients[1].notify = [.failure, .delay]
+        message.recipients[1].declaredOriginal = "rfc822;o@example.net"
+        message.needsUTF8 = true
+        message.returns = .headers
+        message.envelopeID = "QQ1"
+        message.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
         message.origin.clientName = "client\r\nX-Envelope-To: <forged@example.org>"
         message.origin.saslUsername = "alice"
         let bytes = ByteBuffer(bytes: Array("Subject: x\r\n\r\n".utf8) + [0xE4, 0x00, 0xFF, 0x0D, 0x0A])
@@ -117,7 +123,9 @@ import Testing
             header == [
                 "X-Postern-Queue-ID: \(id)", "X-Postern-State: deferred", "X-Postern-Arrival: 1795000000", "X-Postern-Attempts: 1",
                 "X-Envelope-From: <>", "X-Envelope-Served: <a@example.org>", "X-Envelope-To: <\"b c\"@example.org>",
-                "X-Envelope-To-Original: <alias@example.com>", "X-Envelope-Body: 8BITMIME",
+                "X-Envelope-To-Original: <alias@example.com>", "X-Envelope-To-Notify: FAILURE,DELAY",
+                "X-Envelope-To-ORCPT: rfc822;o@example.net", "X-Envelope-Body: 8BITMIME", "X-Envelope-SMTPUTF8: yes",
+                "X-Envelope-RET: HDRS", "X-Envelope-ENVID: QQ1", "X-Envelope-XVERP: +=",
                 "X-Envelope-Client-Name: client??X-Envelope-To: <forged@example.org>", "X-Envelope-SASL-Username: alice",
             ]
         )
