@@ -30,7 +30,7 @@ import Testing
     func seededRun(_ name: String) throws {
         let target = try #require(FuzzTarget.named(name))
         let environment = ProcessInfo.processInfo.environment
-        let seconds = environment["POSTERN_FUZZ_SECONDS"].flatMap(Double.init) ?? 0.4
+        let seconds = environment["POSTERN_FUZZ_SECONDS"].flatMap(Double.init) ?? 0.25
         let seed = environment["POSTERN_FUZZ_SEED"].flatMap(UInt64.init) ?? 1
         let known = try target.seeds.map { Array($0.utf8) } + ["Corpus", "Found"].flatMap { try Self.inputs($0, target).map(\.bytes) }
         var mutator = Mutator(target, corpus: known, seed: seed)

@@ -10,7 +10,8 @@ enum Chosen {
 
     static func runOnce(_ bytes: [UInt8]) {
         do { try target?.run(bytes) } catch {
-            unsafe fputs("violation: \(error)\n", stderr)
+            print("violation: \(error)")
+            fflush(nil)
             abort()
         }
     }
