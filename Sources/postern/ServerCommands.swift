@@ -10,8 +10,11 @@ struct StartCommand: ParsableCommand {
     var foreground = false
     @Flag(name: .long, help: .hidden)
     var notify = false
+    @Flag(name: .long, help: "Only make and mend the directories below queue_directory, then end.")
+    var prepare = false
 
     func run() throws {
+        if prepare { throw ExitCode(ServerStart.prepare(configurationDirectory: config.resolved)) }
         let status =
             foreground
             ? ServerStart.run(configurationDirectory: config.resolved, notify: notify)

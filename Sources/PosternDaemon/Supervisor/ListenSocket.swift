@@ -37,6 +37,14 @@ package struct ListenSocket: Sendable, Hashable {
         }
     }
 
+    /// A socket that listens already.
+    init(service: String, address: IPAddress, port: UInt16, adopting descriptor: CInt) {
+        self.service = service
+        self.address = address
+        self.port = port
+        self.descriptor = descriptor
+    }
+
     private static func bind(_ descriptor: CInt, _ address: IPAddress, _ port: UInt16) -> CInt {
         switch address {
         case .v4(let value):

@@ -19,6 +19,22 @@ package enum ServerStart {
         }
     }
 
+    /// Makes what is missing below `queue_directory` and mends what is harmless: for a service manager that starts us with fewer rights.
+    package static func prepare(configurationDirectory: String) -> CInt {
+        guard let configuration = Configuration.load(directory: configurationDirectory).0 else {
+            report("postern: \(configurationDirectory): the configuration cannot be read")
+            return 1
+        }
+        do {
+            let owner = try Account.owner(configuration.main)
+            for text in try Directories.prepareQueue(configuration.main.text("queue_directory"), owner: owner) { report("postern: mended: \(text)") }
+            return 0
+        } catch {
+            report("postern: \(error)")
+            return 1
+        }
+    }
+
     /// Starts the server in a session of its own; returns once it serves, or has failed.
     package static func detach(configurationDirectory: String) -> CInt {
         do {
@@ -65,6 +81,7 @@ package enum ServerStart {
         )
         let supervisor = Supervisor(plan: plan, listeners: listeners, log: log, signals: try SignalDescriptor()) {
             log.info("daemon started -- version \(PosternVersion.number), configuration \(configuration.directory)")
+            ServiceManager().ready("serving \(configuration.directory)")
             if notify { letGo() }
         }
         let status = supervisor.run()
@@ -77,8 +94,16 @@ package enum ServerStart {
     private static func bind(_ configuration: Configuration) throws -> [ListenSocket] {
         var sockets: [ListenSocket] = []
         var failures: [String] = []
+        var passed = PassedSockets.atStart
         for service in configuration.smtpdServices {
             for endpoint in service.endpoints {
+                if let socket = passed.take(endpoint.address, endpoint.port) {
+                    let descriptor = socket.descriptor
+                    sockets.append(
+                        ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port, adopting: descriptor)
+                    )
+                    continue
+                }
                 do {
                     sockets.append(try ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port))
                 } catch {
@@ -86,6 +111,7 @@ package enum ServerStart {
                 }
             }
         }
+        for socket in passed.sockets { report("postern: no service of master.cf listens on \(socket.address):\(socket.port), which was passed") }
         guard failures.isEmpty else { throw RoleFailure(failures.joined(separator: "\npostern: ")) }
         return sockets
     }

@@ -13,6 +13,7 @@ final class Supervisor {
     /// Called once, when every role has reported ready.
     private var onReady: (() -> Void)?
     private var startFailure: String?
+    private var manager = ServiceManager()
 
     private struct Stop {
         var deadline: Double
@@ -176,7 +177,7 @@ final class Supervisor {
 
     private func nextDeadline() -> Double {
         let now = monotonicSeconds()
-        let times = roles.compactMap(\.restartAt) + [stopping?.deadline].compactMap { $0 }
+        let times = roles.compactMap(\.restartAt) + [stopping?.deadline, manager.ping(at: now)].compactMap { $0 }
         return max(0, (times.min() ?? now + 60) - now)
     }
 
@@ -195,6 +196,7 @@ final class Supervisor {
         guard stopping == nil else { return }
         for index in roles.indices { roles[index].restartAt = nil }
         stopping = Stop(deadline: monotonicSeconds() + plan.stopLimit, phase: 0)
+        manager.stopping()
         // Sessions first: the queue must still be there to take what they are committing.
         control(of: .smtpd)?.send(.stop)
     }
