@@ -27,7 +27,8 @@ package enum ServerStart {
         }
         do {
             let owner = try Account.owner(configuration.main)
-            for text in try Directories.prepareQueue(configuration.main.text("queue_directory"), owner: owner) { report("postern: mended: \(text)") }
+            let queueDirectory = configuration.main.text("queue_directory")
+            for text in try Directories.prepareQueue(queueDirectory, owner: owner) { report("postern: mended: \(text)") }
             return 0
         } catch {
             report("postern: \(error)")
@@ -111,7 +112,9 @@ package enum ServerStart {
                 }
             }
         }
-        for socket in passed.sockets { report("postern: no service of master.cf listens on \(socket.address):\(socket.port), which was passed") }
+        for socket in passed.sockets {
+            report("postern: no service of master.cf listens on \(socket.address):\(socket.port), which was passed")
+        }
         guard failures.isEmpty else { throw RoleFailure(failures.joined(separator: "\npostern: ")) }
         return sockets
     }
