@@ -244,7 +244,10 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
     def remove(self):
         if self.process and self.process.poll() is None:
             self.stop()
+        said = self.read("stderr") if os.path.exists(f"{self.directory}/stderr") else ""
         shutil.rmtree(self.directory, ignore_errors=True)
+        # A debug build says where; whatever the test was about, and however well the server went on.
+        assert "Fatal error" not in said, f"a role ended in a trap:\n{said}"
 
 
 def run(*arguments, input=None, check=True, **options):
