@@ -38,7 +38,9 @@ struct MIMEPartHeader {
         var position = start
         while let lineFeed = bytes[position...].firstIndex(of: UInt8(ascii: "\n")) {
             position = lineFeed + 1
-            guard position < bytes.count, bytes[position] == UInt8(ascii: " ") || bytes[position] == UInt8(ascii: "\t") else { return position }
+            guard position < bytes.count, bytes[position] == UInt8(ascii: " ") || bytes[position] == UInt8(ascii: "\t") else {
+                return position
+            }
         }
         return bytes.count
     }

@@ -66,7 +66,8 @@ package enum OriginalRecipient {
     package static func encoded(_ decoded: String) -> String {
         let parts = decoded.split(separator: ";", maxSplits: 1, omittingEmptySubsequences: false)
         let address = parts.count > 1 ? String(parts[1]) : ""
-        return isUTF8(String(parts[0])) ? "\(parts[0]);\(XText.encodedUnitext(address))" : "\(XText.encoded(String(parts[0])));\(XText.encoded(address))"
+        return isUTF8(String(parts[0]))
+            ? "\(parts[0]);\(XText.encodedUnitext(address))" : "\(XText.encoded(String(parts[0])));\(XText.encoded(address))"
     }
 
     /// What a recipient without ORCPT gets: its address as the client gave it.

@@ -48,7 +48,9 @@ extension Session {
 
     /// Logs an address no one could send to, and words the refusal.
     func illegal(_ command: CommandLine, _ index: Int, verb: String) -> Reply {
-        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(command.text(index))")
+        // Characters beyond ASCII are shown, as smtpd(8) does; nothing may end the line.
+        let text = String(decoding: command[index].map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(text)")
         return verb == "MAIL"
             ? Reply(501, .init(5, 1, 7), "Bad sender address syntax") : Reply(501, .init(5, 1, 3), "Bad recipient address syntax")
     }

@@ -49,7 +49,8 @@ import Testing
             "Subject: Successful Mail Delivery Report\r\n", "Original-Envelope-Id: QQ 314\r\n",
             "Original-Recipient: rfc822;o+x@y\r\nAction: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; ",
             "Final-Recipient: rfc822; c@d.example\r\nOriginal-Recipient: rfc822;c@d.example\r\nAction: delivered\r\nStatus: 2.0.0\r\n",
-            "Content-Description: Message Headers\r\nContent-Type: text/rfc822-headers\r\n", "Return-Path: <s@y.example>\r\nSubject: lost\r\n\r\n--",
+            "Content-Description: Message Headers\r\nContent-Type: text/rfc822-headers\r\n",
+            "Return-Path: <s@y.example>\r\nSubject: lost\r\n\r\n--",
         ] { #expect(text.contains(part), "\(part) in \(text)") }
         #expect(!text.contains("u@d.example"))
         #expect(bench.log.lines.contains("postfix/bounce: \(job.id): sender delivery status notification: \(bounce.id)"))
