@@ -3,12 +3,27 @@ package import SMTPCore
 
 /// A bound, listening TCP socket, kept by the supervisor for its whole life: roles come and go, connections queue here meanwhile.
 package struct ListenSocket: Sendable, Hashable {
-    package let service: String
+    package private(set) var service: String
     package let address: IPAddress
     package let port: UInt16
     let descriptor: CInt
 
     var display: String { if case .v6 = address { "[\(address)]:\(port)" } else { "\(address):\(port)" } }
+
+    /// One that this process has had since before its program was replaced.
+    init(service: String, address: IPAddress, port: UInt16, adopting descriptor: CInt) {
+        self.service = service
+        self.address = address
+        self.port = port
+        self.descriptor = descriptor
+    }
+
+    /// The same socket for another service of master.cf.
+    func serving(_ service: String) -> ListenSocket {
+        var copy = self
+        copy.service = service
+        return copy
+    }
 
     static let backlog: CInt = 1024
 
