@@ -5,6 +5,7 @@ SHELL       := /bin/bash
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
+UNITDIR ?= /lib/systemd/system
 RUN     ?= run
 SWIFT   ?= swift
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -25,6 +26,9 @@ install: build ## install the binary, the unit and the example configuration und
 	install -d "$(DESTDIR)$(PREFIX)/share/doc/postern/demo"
 	install -m 644 README.md LICENSE CHANGELOG.md Docs/*.md "$(DESTDIR)$(PREFIX)/share/doc/postern/"
 	install -m 644 Conf/demo/*.cf "$(DESTDIR)$(PREFIX)/share/doc/postern/demo/"
+	install -d "$(DESTDIR)$(UNITDIR)"
+	for unit in postern.service postern-unprivileged.service postern-unprivileged.socket; do \
+	  sed 's#@PREFIX@#$(PREFIX)#g' Conf/$$unit >"$(DESTDIR)$(UNITDIR)/$$unit"; chmod 644 "$(DESTDIR)$(UNITDIR)/$$unit"; done
 
 ##@ Build
 .PHONY: deps

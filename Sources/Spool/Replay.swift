@@ -94,6 +94,10 @@ struct Replay {
                 // Begun after the one that `next` names and given up before a batch was written to it.
                 voidFiles.append("\(directory)/\(Journal.name(segment.number))")
                 continue
+            } else if (try? segment.file.size()) ?? Int.max <= SegmentHeader.length {
+                // Given up as well, and could not be removed. Its successors have since gone in order.
+                voidFiles.append("\(directory)/\(Journal.name(segment.number))")
+                continue
             } else {
                 damages.append(SpoolDamage("\(directory)/\(Journal.name(next.previousNumber)): segment is missing"))
                 segment.sealedAt = (try? segment.file.size()) ?? 0
@@ -105,6 +109,8 @@ struct Replay {
     }
 
     private mutating func read(_ segment: Found) throws(FileSystemError) {
+        // A process that begins a segment has not ended.
+        index.endedCleanly = false
         index.queueIDLimit = max(index.queueIDLimit, segment.header.queueIDLimit)
         newestTime = max(newestTime, segment.header.created)
         clockSet = max(clockSet, segment.header.clockSet)

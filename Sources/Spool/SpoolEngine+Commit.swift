@@ -50,6 +50,7 @@ extension SpoolEngine {
         if journal.isOpen, journal.currentEnd < options.segmentSize, !clockJumped { return }
         do throws(FileSystemError) {
             try journal.beginSegment(time: wall, queueIDLimit: index.queueIDLimit, clockSet: clockTrust.clockSet)
+            index.endedCleanly = false
         } catch {
             if error.isOutOfSpace { releaseReserve() }
             stop(error)
@@ -63,6 +64,7 @@ extension SpoolEngine {
     private mutating func beginSegment() -> Bool {
         do throws(FileSystemError) {
             try journal.beginSegment(time: wall, queueIDLimit: index.queueIDLimit, clockSet: clockTrust.clockSet)
+            index.endedCleanly = false
             return true
         } catch {
             stop(error)

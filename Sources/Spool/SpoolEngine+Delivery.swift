@@ -35,7 +35,7 @@ extension SpoolEngine {
 
     /// Hands messages out while there is room among the active.
     mutating func activate() {
-        guard isDelivering else { return }
+        guard isDelivering, !index.endedCleanly else { return }
         while activeCount < options.messageActiveLimit, let id = schedule.popReady() {
             guard let entry = index[id], entry.isReady else { continue }
             index.update(id) { $0.isReady = false }

@@ -94,8 +94,11 @@ extension SpoolEngine {
         if work.ids.isEmpty { effects.append(.finish(work.completion, .success(work.changed))) } else { bulk.prepend(work) }
     }
 
-    mutating func planLease(_ batch: inout Batch, upTo limit: UInt64?) {
-        guard let limit, limit > index.queueIDLimit else {
+    mutating func planLease(_ batch: inout Batch, upTo wanted: UInt64?) {
+        // Before the first delivery after a clean end something must be written, or the next process would take that end for this one's.
+        let isFirst = isDelivering && index.endedCleanly
+        let limit = isFirst ? max(wanted ?? 0, index.queueIDLimit) : wanted
+        guard let limit, limit > index.queueIDLimit || isFirst else {
             if limit != nil { effects.append(.leased(index.queueIDLimit)) }
             return
         }

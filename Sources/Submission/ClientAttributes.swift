@@ -1,5 +1,5 @@
-package import SMTPCore
 import Resolver
+package import SMTPCore
 
 /// The attributes of an XCLIENT or XFORWARD command: what a trusted proxy or content filter says about the client behind it.
 package struct ClientAttributes: Sendable, Hashable {

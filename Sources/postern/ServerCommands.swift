@@ -10,12 +10,15 @@ struct StartCommand: ParsableCommand {
     var foreground = false
     @Flag(name: .long, help: .hidden)
     var notify = false
+    @Flag(name: .long, help: "Only make and mend the directories below queue_directory, then end.")
+    var prepare = false
 
     @Option(name: .long, help: ArgumentHelp("Go on with the state at this descriptor.", visibility: .hidden))
     var resume: Int32?
 
     func run() throws {
         if let resume { throw ExitCode(ServerStart.resume(configurationDirectory: config.resolved, state: resume)) }
+        if prepare { throw ExitCode(ServerStart.prepare(configurationDirectory: config.resolved)) }
         let status =
             foreground
             ? ServerStart.run(configurationDirectory: config.resolved, notify: notify)

@@ -13,7 +13,7 @@ import Testing
             #expect(Schedules.replay(seed: seed, step: Self.number("POSTERN_SPOOL_STEP").map(Int.init)) == nil)
             return
         }
-        let count = Self.number("POSTERN_SPOOL_SCHEDULES") ?? 800
+        let count = Self.number("POSTERN_SPOOL_SCHEDULES") ?? 600
         let (tally, failures) = Schedules.run(1..<count + 1, threads: 2)
         print(tally)
         for failure in failures {
@@ -37,7 +37,7 @@ import Testing
     /// The schedules can fail: whatever the disk lies about is found out.
     @Test(arguments: [SimulatedDisk.Lies.fileFlushes, .directoryFlushes, .failedFlushes, .failedWrites, .removals])
     func lyingDiskIsFoundOut(lies: SimulatedDisk.Lies) {
-        let (_, failures) = Schedules.run(1..<400, threads: 2, lies: lies)
+        let (_, failures) = Schedules.run(1..<300, threads: 2, lies: lies)
         #expect(!failures.isEmpty)
     }
 }

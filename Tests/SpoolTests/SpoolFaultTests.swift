@@ -153,4 +153,49 @@ import Testing
         #expect(observer.events.filter { if case .strayReport = $0 { true } else { false } }.count == 2)
         #expect(try spool.list().first?.recipients.map(\.address) == [address("b@example.org")])
     }
+
+    /// The first segment's name cannot be flushed, and the file cannot be removed either; its successors come and go.
+    @Test(arguments: 0..<8) func aSegmentThatCameToNothingIsNoGap(place: Int) throws {
+        let bench = Bench()
+        let spool = try bench.open()
+        let agent = RecordingAgent()
+        bench.disk.failFlush(after: 1)
+        bench.disk.failOther(after: place)
+        _ = try? bench.accept(spool)
+        spool.start(agent: agent)
+        for _ in 0..<20 {
+            bench.clock.advance(6)
+            _ = try? bench.accept(spool, size: 4_000)
+            while let job = agent.take() {
+                spool.record(DeliveryReport(id: job.id, outcomes: job.envelope.recipients.map { _ in .delivered }))
+            }
+        }
+        spool.turn()
+        bench.disk.processCrash()
+        #expect(try bench.open().status().damages == [])
+    }
+
+    @Test func aCleanEndIsNotTakenForThatOfTheNextProcess() throws {
+        let bench = Bench()
+        var spool = try bench.open()
+        let (id, _) = try bench.accept(spool)
+        spool.close()
+        spool = try bench.open()
+        var agent = RecordingAgent()
+        // Nothing can be written at first, so nothing says that this process has begun.
+        for flush in 0..<2 { bench.disk.failFlush(after: flush) }
+        spool.start(agent: agent)
+        spool.turn()
+        #expect(agent.jobs.isEmpty)
+        bench.clock.advance(6)
+        spool.turn()
+        #expect(agent.jobs.map(\.id) == [id])
+        #expect(agent.jobs.first?.mayBeDuplicate == false)
+        bench.disk.processCrash()
+        spool = try bench.open()
+        agent = RecordingAgent()
+        spool.start(agent: agent)
+        spool.turn()
+        #expect(agent.jobs.first?.mayBeDuplicate == true)
+    }
 }

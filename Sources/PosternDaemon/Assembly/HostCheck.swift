@@ -67,8 +67,10 @@ enum HostCheck {
         guard PIDFile.runningProcess(queueDirectory: configuration.main.text("queue_directory")) == nil else { return [] }
         var found: [Diagnostic] = []
         var bound: [ListenSocket] = []
+        var passed = PassedSockets.atStart
         for service in configuration.smtpdServices {
             for endpoint in service.endpoints {
+                if passed.take(endpoint.address, endpoint.port) != nil { continue }
                 do {
                     // Kept until all are tried: two lines may want the same port.
                     bound.append(try ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port))

@@ -10,14 +10,6 @@ package struct ListenSocket: Sendable, Hashable {
 
     var display: String { if case .v6 = address { "[\(address)]:\(port)" } else { "\(address):\(port)" } }
 
-    /// One that this process has had since before its program was replaced.
-    init(service: String, address: IPAddress, port: UInt16, adopting descriptor: CInt) {
-        self.service = service
-        self.address = address
-        self.port = port
-        self.descriptor = descriptor
-    }
-
     /// The same socket for another service of master.cf.
     func serving(_ service: String) -> ListenSocket {
         var copy = self
@@ -50,6 +42,14 @@ package struct ListenSocket: Sendable, Hashable {
             close(descriptor)
             throw error.explained(address, port)
         }
+    }
+
+    /// A socket that listens already: passed by a service manager, or by the program that this one has replaced.
+    init(service: String, address: IPAddress, port: UInt16, adopting descriptor: CInt) {
+        self.service = service
+        self.address = address
+        self.port = port
+        self.descriptor = descriptor
     }
 
     private static func bind(_ descriptor: CInt, _ address: IPAddress, _ port: UInt16) -> CInt {

@@ -32,6 +32,23 @@ package enum ServerStart {
         }
     }
 
+    /// Makes what is missing below `queue_directory` and mends what is harmless: for a service manager that starts us with fewer rights.
+    package static func prepare(configurationDirectory: String) -> CInt {
+        guard let configuration = Configuration.load(directory: configurationDirectory).0 else {
+            report("postern: \(configurationDirectory): the configuration cannot be read")
+            return 1
+        }
+        do {
+            let owner = try Account.owner(configuration.main)
+            let queueDirectory = configuration.main.text("queue_directory")
+            for text in try Directories.prepareQueue(queueDirectory, owner: owner) { report("postern: mended: \(text)") }
+            return 0
+        } catch {
+            report("postern: \(error)")
+            return 1
+        }
+    }
+
     /// Starts the server in a session of its own; returns once it serves, or has failed.
     package static func detach(configurationDirectory: String) -> CInt {
         do {
@@ -85,6 +102,7 @@ package enum ServerStart {
             lock: lock
         ) {
             log.info("daemon started -- version \(PosternVersion.number), configuration \(configuration.directory)")
+            ServiceManager().ready("serving \(configuration.directory)")
             if notify { letGo() }
         }
         let status = supervisor.run()
@@ -97,14 +115,25 @@ package enum ServerStart {
     private static func bind(_ configuration: Configuration) throws -> [ListenSocket] {
         var sockets: [ListenSocket] = []
         var failures: [String] = []
+        var passed = PassedSockets.atStart
         for service in configuration.smtpdServices {
             for endpoint in service.endpoints {
+                if let socket = passed.take(endpoint.address, endpoint.port) {
+                    let descriptor = socket.descriptor
+                    sockets.append(
+                        ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port, adopting: descriptor)
+                    )
+                    continue
+                }
                 do {
                     sockets.append(try ListenSocket(service: service.name, address: endpoint.address, port: endpoint.port))
                 } catch {
                     failures.append("\(service.location): \(error)")
                 }
             }
+        }
+        for socket in passed.sockets {
+            report("postern: no service of master.cf listens on \(socket.address):\(socket.port), which was passed")
         }
         guard failures.isEmpty else { throw RoleFailure(failures.joined(separator: "\npostern: ")) }
         return sockets

@@ -40,6 +40,7 @@ final class Supervisor {
     /// Called once, when every role has reported ready.
     private var onReady: (() -> Void)?
     private var startFailure: String?
+    private var manager = ServiceManager()
 
     private struct Stop {
         var deadline: Double
@@ -275,7 +276,8 @@ final class Supervisor {
 
     private func nextDeadline() -> Double {
         let now = monotonicSeconds()
-        var times = roles.compactMap(\.restartAt) + [stopping?.deadline, attempt?.deadline, watch.checkAt].compactMap { $0 }
+        var times =
+            roles.compactMap(\.restartAt) + [stopping?.deadline, attempt?.deadline, watch.checkAt, manager.ping(at: now)].compactMap { $0 }
         if roles.contains(where: { $0.standing == .retired || $0.isStopping }) { times.append(now + 1) }
         times.append(keys.rotateAt)
         return max(0, min(times.min() ?? now + 60, now + 60) - now)
@@ -308,6 +310,7 @@ final class Supervisor {
         nextReload = nil
         for role in roles { role.restartAt = nil }
         stopping = Stop(deadline: monotonicSeconds() + setup.stopLimit, phase: 0)
+        manager.stopping()
         // Sessions first: the queue must still be there to take what they are committing.
         for role in roles where role.role == .smtpd { role.control?.send(.stop) }
     }

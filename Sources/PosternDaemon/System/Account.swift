@@ -48,17 +48,22 @@ package struct Account: Sendable, Hashable {
     }
 
     /// Changes from root to this user, who is in its groups but not in those that `secrets` belong to.
-    func assume(chroot: String? = nil, secrets: [String] = []) throws(SystemError) {
+    /// - Parameter mayStayOutside: a chroot that a service manager does not permit is done without; the result says whether it was.
+    @discardableResult
+    func assume(chroot: String? = nil, mayStayOutside: Bool = false, secrets: [String] = []) throws(SystemError) -> Bool {
         // Group membership is read from /etc/group, so before the chroot.
         let dropped = secrets.compactMap(Self.group(of:))
         let code = unsafe postern_set_groups(name, groupID, dropped, dropped.count)
         if code != 0 { throw SystemError("setgroups for \(name)", code: code) }
+        var isInside = false
         if let chroot {
-            guard unsafe Glibc.chroot(chroot) == 0, unsafe chdir("/") == 0 else { throw SystemError("chroot \(chroot)") }
+            isInside = unsafe Glibc.chroot(chroot) == 0
+            guard isInside || (mayStayOutside && errno == EPERM), unsafe chdir("/") == 0 else { throw SystemError("chroot \(chroot)") }
         }
         guard setgid(groupID) == 0 else { throw SystemError("setgid \(groupID)") }
         guard setuid(userID) == 0 else { throw SystemError("setuid \(userID)") }
         guard setuid(0) != 0 else { throw SystemError("setuid: root could be regained", code: EPERM) }
+        return isInside
     }
 
     private static func group(of path: String) -> gid_t? {

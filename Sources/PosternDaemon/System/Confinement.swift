@@ -31,14 +31,16 @@ struct Confinement: Sendable {
         var abi: CInt = 0
         // Opens paths, so while root; the chroot does not change what the rules mean.
         let rules = try prepareRules(&abi)
-        let wasRoot = Account.isRoot
-        if wasRoot { try account.assume(chroot: chroot, secrets: secrets) }
+        // With no file in reach a chroot adds nothing: a unit without CAP_SYS_CHROOT may go without it.
+        let mayStayOutside = rules >= 0 && reach == .nothing
+        let isInside =
+            Account.isRoot ? try account.assume(chroot: chroot, mayStayOutside: mayStayOutside, secrets: secrets) : false
         try check(postern_harden_process(), "prctl")
         if rules >= 0 { try check(postern_landlock_enforce(rules), "landlock_restrict_self") }
         let filter = postern_filter_system_calls(mayStartPrograms ? 0 : 1)
         return Report(
             account: account,
-            chroot: wasRoot ? chroot : nil,
+            chroot: isInside ? chroot : nil,
             landlock: rules >= 0 ? Int(abi) : 0,
             filterError: filter
         )

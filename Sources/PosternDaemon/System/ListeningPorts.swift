@@ -47,7 +47,7 @@ enum ListeningPorts {
 
     /// Who listens there, for a message: `master, process 812 (user root)`. nil when nobody does by now.
     static func describeOccupant(of address: IPAddress, _ port: UInt16) -> String? {
-        let entries = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap { parse(ProcessTable.text($0) ?? "") }
+        let entries = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].flatMap { parse(ProcessTable.text($0) ?? "") }
         guard let entry = occupant(of: address, port, among: entries) else { return nil }
         let user = "user \(Account.name(of: entry.userID))"
         guard let pid = ProcessTable.holder(ofSocket: entry.inode) else { return "a process of \(user) that only root can name" }
