@@ -1,18 +1,20 @@
 import NIOCore
 import SMTPCore
 
-/// Writes a non-delivery notification: a multipart/report of RFC 3464 in Postfix's layout.
+/// Writes a delivery status notification, of failure, of success, or of both: a multipart/report of RFC 3464, or of RFC 6533 for a message
+/// that was sent with SMTPUTF8, in Postfix's layout.
 struct BounceMessage {
-    struct Failure: Sendable, Hashable {
+    struct Entry: Sendable, Hashable {
         var recipient: Recipient
         var result: RecipientResult
     }
 
-    /// The message that could not be delivered.
+    /// The message that this is about.
     var original: QueueID
-    var originalSender: Address
+    var envelope: Envelope
     var arrival: Double
-    var failures: [Failure]
+    var failures: [Entry]
+    var successes: [Entry]
     var hasExpired: Bool
     /// The whole message, or its header where `isHeaderOnly`.
     var returned: ByteBuffer
@@ -21,13 +23,16 @@ struct BounceMessage {
     var isForPostmaster: Bool
     var settings: BounceSettings
 
+    private var isGlobal: Bool { envelope.needsUTF8 }
+
     /// - Parameter now: seconds since 1970.
     func write(id: QueueID, now: Double, messageID: String) -> ByteBuffer {
         let boundary = "\(original).\(Int(min(max(now, 0), 253_402_300_799)))/\(settings.myHostname)"
         let returnsEightBit = returned.readableBytesView.contains { $0 >= 0x80 }
-        var out = ByteBufferAllocator().buffer(capacity: returned.readableBytes + 2048 + failures.count * 512)
+        let isEightBit = returnsEightBit || isGlobal
+        var out = ByteBufferAllocator().buffer(capacity: returned.readableBytes + 2048 + (failures.count + successes.count) * 512)
         func line(_ text: String = "") { out.writeString(text + "\r\n") }
-        writeHeader(line, id: id, now: now, boundary: boundary, messageID: messageID, encoding: returnsEightBit ? "8bit" : "7bit")
+        writeHeader(line, id: id, now: now, boundary: boundary, messageID: messageID, encoding: isEightBit ? "8bit" : "7bit")
         line("This is a MIME-encapsulated message.")
         line()
         line("--\(boundary)")
@@ -35,15 +40,25 @@ struct BounceMessage {
         line("--\(boundary)")
         writeReport(line)
         line("--\(boundary)")
-        line("Content-Description: Undelivered Message\(isHeaderOnly ? " Headers" : "")")
-        line("Content-Type: \(isHeaderOnly ? "text/rfc822-headers" : "message/rfc822")")
-        line("Content-Transfer-Encoding: \(returnsEightBit ? "8bit" : "7bit")")
+        line("Content-Description: \(failures.isEmpty ? "" : "Undelivered ")Message\(isHeaderOnly ? " Headers" : "")")
+        line("Content-Type: \(returnedType)")
+        line("Content-Transfer-Encoding: \(isEightBit ? "8bit" : "7bit")")
         line()
-        line("Return-Path: <\(originalSender)>")
+        line("Return-Path: <\(envelope.sender)>")
         out.writeImmutableBuffer(returned)
         if returned.readableBytesView.last != UInt8(ascii: "\n") { out.writeStaticString("\r\n") }
         out.writeString("\r\n--\(boundary)--\r\n")
         return out
+    }
+
+    private var returnedType: String {
+        if isGlobal { return isHeaderOnly ? "message/global-headers" : "message/global" }
+        return isHeaderOnly ? "text/rfc822-headers" : "message/rfc822"
+    }
+
+    private var subject: String {
+        if failures.isEmpty { return "Successful Mail Delivery Report" }
+        return isForPostmaster ? "Postmaster Copy: Undelivered Mail" : "Undelivered Mail Returned to Sender"
     }
 
     private func writeHeader(_ line: (String) -> Void, id: QueueID, now: Double, boundary: String, messageID: String, encoding: String) {
@@ -52,7 +67,7 @@ struct BounceMessage {
         line("\tid \(id); \(date)")
         line("Date: \(date)")
         line("From: Mail Delivery System <MAILER-DAEMON@\(settings.myHostname)>")
-        line("Subject: \(isForPostmaster ? "Postmaster Copy: Undelivered Mail" : "Undelivered Mail Returned to Sender")")
+        line("Subject: \(subject)")
         line("To: \(recipient)")
         line("Auto-Submitted: auto-replied")
         line("MIME-Version: 1.0")
@@ -65,10 +80,19 @@ struct BounceMessage {
 
     private func writeNotification(_ line: (String) -> Void) {
         line("Content-Description: Notification")
-        line("Content-Type: text/plain; charset=us-ascii")
+        line("Content-Type: text/plain; charset=\(isGlobal ? "utf-8" : "us-ascii")")
+        if isGlobal { line("Content-Transfer-Encoding: 8bit") }
         line("")
         line("This is the mail server \(settings.myHostname).")
         line("")
+        if !failures.isEmpty { writeFailures(line) }
+        if !successes.isEmpty { writeSuccesses(line) }
+        line("\(isHeaderOnly ? "The header of the message" : "The message") is attached. If you need help, write to postmaster")
+        line("and include this report.")
+        line("")
+    }
+
+    private func writeFailures(_ line: (String) -> Void) {
         line(
             hasExpired
                 ? "Your message could not be delivered in the time allowed for it;"
@@ -77,41 +101,69 @@ struct BounceMessage {
         line(hasExpired ? "no more attempts will be made. These recipients did not get it:" : "it was not sent to them again.")
         line("")
         for failure in failures {
-            let text = "<\(failure.recipient.original ?? failure.recipient.address)>: \(failure.result.text)"
-            for wrapped in Self.wrapped(text) { line(wrapped) }
+            for wrapped in wrapped("<\(failure.recipient.original ?? failure.recipient.address)>: \(failure.result.text)") { line(wrapped) }
             line("")
         }
-        line("\(isHeaderOnly ? "The header of the message" : "The message") is attached. If you need help, write to postmaster")
-        line("and include this report.")
+    }
+
+    private func writeSuccesses(_ line: (String) -> Void) {
+        line("As you have asked to be told: your message was handed on for the")
+        line("recipients below. Unless it went to a mailbox, other servers may still")
+        line("report that they could not deliver it.")
         line("")
+        for success in successes {
+            let way = success.result.remoteMTA.map { "delivery via \($0): " } ?? ""
+            let text = "<\(success.recipient.original ?? success.recipient.address)>: \(way)\(success.result.text)"
+            for wrapped in wrapped(text) { line(wrapped) }
+            line("")
+        }
     }
 
     private func writeReport(_ line: (String) -> Void) {
         line("Content-Description: Delivery report")
-        line("Content-Type: message/delivery-status")
+        line("Content-Type: message/\(isGlobal ? "global-" : "")delivery-status")
+        if isGlobal { line("Content-Transfer-Encoding: 8bit") }
         line("")
         line("Reporting-MTA: dns; \(settings.myHostname)")
+        if !envelope.envelopeID.isEmpty { line("Original-Envelope-Id: \(envelope.envelopeID)") }
         line("X-Postfix-Queue-ID: \(original)")
-        line("X-Postfix-Sender: rfc822; \(Self.ascii(originalSender.description))")
+        line("X-Postfix-Sender: \(typed(envelope.sender))")
         line("Arrival-Date: \(MailDate.header(arrival))")
-        for failure in failures {
-            line("")
-            line("Final-Recipient: rfc822; \(Self.ascii(failure.recipient.address.description))")
-            line("Original-Recipient: rfc822;\(Self.ascii((failure.recipient.original ?? failure.recipient.address).description))")
-            line("Action: failed")
-            line("Status: \(failure.result.dsn)")
-            if let host = failure.result.remoteMTA { line("Remote-MTA: dns; \(host)") }
-            let diagnostic = failure.result.diagnostic.map { "smtp; \($0)" } ?? "X-Postfix; \(failure.result.text)"
-            for wrapped in Self.wrapped("Diagnostic-Code: \(diagnostic)") { line(wrapped) }
-        }
+        for failure in failures { writeEntry(failure, action: "failed", line) }
+        for success in successes { writeEntry(success, action: success.result.successAction, line) }
         line("")
     }
+
+    private func writeEntry(_ entry: Entry, action: String, _ line: (String) -> Void) {
+        line("")
+        line("Final-Recipient: \(typed(entry.recipient.address))")
+        line("Original-Recipient: \(originalRecipient(entry.recipient))")
+        line("Action: \(action)")
+        line("Status: \(entry.result.dsn)")
+        if let host = entry.result.remoteMTA { line("Remote-MTA: dns; \(host)") }
+        let diagnostic = entry.result.diagnostic.map { "smtp; \($0)" } ?? "X-Postfix; \(entry.result.text)"
+        for wrapped in wrapped("Diagnostic-Code: \(diagnostic)") { line(wrapped) }
+    }
+
+    /// An address with its type; beyond ASCII it is of type utf-8, written out or, in a report of ASCII, as RFC 6533 section 3 has it.
+    private func typed(_ address: Address) -> String {
+        guard address.isBeyondASCII else { return "rfc822; \(Self.ascii(address.description))" }
+        return "utf-8; \(isGlobal ? address.description : XText.encodedUnitext(address.description))"
+    }
+
+    private func originalRecipient(_ recipient: Recipient) -> String {
+        let text = recipient.reportedOriginal
+        if isGlobal || text.utf8.allSatisfy({ $0 < 0x80 }) { return text }
+        return text.lowercased().hasPrefix("utf-8;") ? OriginalRecipient.encoded(text) : Self.ascii(text)
+    }
+
+    private func wrapped(_ text: String) -> [String] { Self.wrapped(isGlobal ? text : Self.ascii(text)) }
 
     /// Lines of at most 78 bytes where blanks allow it, later ones indented: a folded header and a readable paragraph alike.
     static func wrapped(_ text: String) -> [String] {
         var lines: [String] = []
         var current = ""
-        for word in ascii(text).split(separator: " ") {
+        for word in text.split(separator: " ") {
             if !current.isEmpty, current.utf8.count + 1 + word.utf8.count > 78 {
                 lines.append(current)
                 current = "    \(word)"

@@ -40,6 +40,7 @@ extension ClientSettings {
         skips5xxGreeting = reader.bool("skip_5xx_greeting")
         discardedKeywords = settings.keywords(reader.name(dialect == .lmtp ? "discard_lhlo_keywords" : "discard_ehlo_keywords"))
         lineLengthLimit = reader.integer("line_length_limit")
+        convertsEightBit = !settings.bool("disable_mime_output_conversion")
 
         let port = reader.text("tcp_port")
         defaultPort = NextHop.port(port) ?? 0

@@ -71,6 +71,8 @@ struct ClientSettings: Sendable {
     var discardedKeywords: Set<String>
     /// 0 is no limit.
     var lineLengthLimit: Int
+    /// Content of eight bits is converted for a server without 8BITMIME (unless `disable_mime_output_conversion`).
+    var convertsEightBit: Bool
     var minimalBackoff: TimeAmount
     var ownAddresses: Set<IPAddress>
     var tls: ClientTLSSettings

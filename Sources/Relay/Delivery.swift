@@ -57,9 +57,22 @@ struct RecipientResult: Sendable, Hashable {
     var remoteMTA: String?
     /// That host's reply on one line, for Diagnostic-Code; nil when the reason is our own.
     var diagnostic: String?
+    /// The next hop has taken over to tell the sender of success (RFC 3461 section 5.2.1).
+    var noticeHandedOn = false
+    /// What a report calls success: `relayed` to a server that knows nothing of RFC 3461, or `delivered` here.
+    var successAction = "delivered"
 
-    static func sent(_ dsn: EnhancedStatusCode, _ text: String, remoteMTA: String? = nil) -> RecipientResult {
-        RecipientResult(status: .sent, dsn: dsn, text: text, remoteMTA: remoteMTA)
+    static func sent(_ dsn: EnhancedStatusCode, _ text: String) -> RecipientResult {
+        RecipientResult(status: .sent, dsn: dsn, text: text)
+    }
+
+    /// Taken by another server.
+    static func relayed(_ reply: ServerReply, to host: String, noticeHandedOn: Bool) -> RecipientResult {
+        var result = RecipientResult(status: .sent, dsn: reply.effectiveStatus, text: reply.logText, remoteMTA: host)
+        result.diagnostic = reply.logText
+        result.noticeHandedOn = noticeHandedOn
+        result.successAction = "relayed"
+        return result
     }
 
     /// Deferred or bounced, by the class of the failure's status code.

@@ -34,7 +34,25 @@ final class MessageInProgress {
     /// The lifetime of the message has ended with recipients left.
     var isExpiring: Bool { job.isExpired && results.contains { $0?.status == .deferred || $0?.status == .softBounce } }
 
-    var needsBounce: Bool { isExpiring || results.contains { $0?.status == .bounced } }
+    /// Recipients that were given up and whose failure the sender wants to hear of (RFC 3461 section 4.1).
+    var failuresToReport: [Int] {
+        let verdicts = verdicts
+        return verdicts.indices.filter { verdicts[$0].status == .bounced && job.envelope.recipients[$0].wantsFailureNotice }
+    }
+
+    /// Recipients that were served, where the sender wants to hear of it and no next hop will tell.
+    var successesToReport: [Int] {
+        results.indices.filter {
+            guard let result = results[$0], result.status == .sent, !result.noticeHandedOn else { return false }
+            return job.envelope.recipients[$0].notify.contains(.success)
+        }
+    }
+
+    /// There is more to do than to tell the ledger.
+    var needsBounce: Bool {
+        isExpiring || results.contains { $0?.status == .bounced }
+            || job.envelope.recipients.contains { $0.notify.contains(.success) } && !successesToReport.isEmpty
+    }
 }
 
 extension DeliveryJob {

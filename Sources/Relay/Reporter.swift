@@ -26,7 +26,15 @@ struct Reporter: Sendable {
             )
         }
         let bounceLog = log.with(tag: "\(settings.syslogName)/bounce")
+        let failures = message.failuresToReport
+        var successes = message.successesToReport
         let decision = BounceDecision(sender: job.envelope.sender, settings: settings)
+        if !successes.isEmpty, decision != .toSender {
+            let kind = decision == .discardNotice ? "double-bounce" : "single-bounce"
+            bounceLog.info("\(job.id): not sending trace/success notification for \(kind) message")
+            successes = []
+        }
+        if failures.isEmpty, successes.isEmpty { return report(message, bounce: nil) }
         switch decision {
         case .drop: report(message, bounce: nil)
         case .discardNotice:
@@ -34,11 +42,12 @@ struct Reporter: Sendable {
             report(message, bounce: nil)
         case .toSender, .toPostmaster:
             do {
-                let generated = try await generate(message, forPostmaster: decision == .toPostmaster)
+                let generated = try await generate(message, failures, successes, forPostmaster: decision == .toPostmaster)
                 report(message, bounce: generated.message)
                 log.with(tag: "\(settings.syslogName)/cleanup").info("\(generated.message.id): message-id=\(generated.messageID)")
                 let kind = decision == .toPostmaster ? "postmaster" : "sender"
-                bounceLog.info("\(job.id): \(kind) non-delivery notification: \(generated.message.id)")
+                if !failures.isEmpty { bounceLog.info("\(job.id): \(kind) non-delivery notification: \(generated.message.id)") }
+                if !successes.isEmpty { bounceLog.info("\(job.id): \(kind) delivery status notification: \(generated.message.id)") }
             } catch {
                 bounceLog.warning("\(job.id): cannot write the notification, delivery deferred: \(error)")
                 deferAll(message)
@@ -60,22 +69,27 @@ struct Reporter: Sendable {
         ledger.record(DeliveryReport(id: message.job.id, outcomes: outcomes))
     }
 
-    private func generate(_ message: MessageInProgress, forPostmaster: Bool) async throws -> (message: GeneratedMessage, messageID: String)
-    {
+    private func generate(
+        _ message: MessageInProgress,
+        _ failures: [Int],
+        _ successes: [Int],
+        forPostmaster: Bool
+    ) async throws -> (message: GeneratedMessage, messageID: String) {
         let job = message.job
-        let (returned, isHeaderOnly) = try await original(of: job)
+        let (returned, isHeaderOnly) = try await original(of: job, headerOnly: failures.isEmpty)
         let id = try ledger.reserveQueueID()
         let now = WallClock.now()
         let recipient = forPostmaster ? settings.doubleBounceRecipient : job.envelope.sender
         let verdicts = message.verdicts
-        let failures = verdicts.indices.filter { verdicts[$0].status == .bounced }.map {
-            BounceMessage.Failure(recipient: job.envelope.recipients[$0], result: verdicts[$0])
+        func entry(_ index: Int) -> BounceMessage.Entry {
+            BounceMessage.Entry(recipient: job.envelope.recipients[index], result: verdicts[index])
         }
         let bounce = BounceMessage(
             original: job.id,
-            originalSender: job.envelope.sender,
+            envelope: job.envelope,
             arrival: job.arrival,
-            failures: failures,
+            failures: failures.map(entry),
+            successes: successes.map(entry),
             hasExpired: message.isExpiring,
             returned: returned,
             isHeaderOnly: isHeaderOnly,
@@ -85,18 +99,21 @@ struct Reporter: Sendable {
         )
         let messageID = "<\(MailDate.compact(now)).\(id)@\(settings.myHostname)>"
         let content = bounce.write(id: id, now: now, messageID: messageID)
-        let envelope = Envelope(
+        var envelope = Envelope(
             sender: forPostmaster ? settings.doubleBounceSender : .null,
             recipients: [Recipient(address: recipient)],
             body: content.readableBytesView.contains { $0 >= 0x80 } ? .eightBitMIME : .unspecified
         )
+        envelope.needsUTF8 = job.envelope.needsUTF8
         return (GeneratedMessage(id: id, envelope: envelope, content: content), messageID)
     }
 
-    /// What is returned: the message, or its header where it is longer than `bounce_size_limit`.
-    private func original(of job: DeliveryJob) async throws -> (ByteBuffer, isHeaderOnly: Bool) {
+    /// What is returned: the message, or its header where the sender wants no more (RFC 3461 section 4.3) or it is longer than
+    /// `bounce_size_limit`.
+    private func original(of job: DeliveryJob, headerOnly: Bool) async throws -> (ByteBuffer, isHeaderOnly: Bool) {
         let content = job.content
-        let isHeaderOnly = settings.sizeLimit > 0 && content.size > settings.sizeLimit
+        let isHeaderOnly =
+            headerOnly || job.envelope.returns == .headers || settings.sizeLimit > 0 && content.size > settings.sizeLimit
         let length = isHeaderOnly ? min(content.size, Self.maximumHeaderLength) : content.size
         let bytes: ByteBuffer
         if let memory = content.inMemory {

@@ -11,9 +11,9 @@ struct SMTPTransaction {
     let hasAlternative: Bool
     let files: NIOThreadPool
 
-    private var settings: ClientSettings { session.settings }
-    private var connection: ClientConnection { session.connection }
-    private var job: DeliveryJob { attempt.delivery.job }
+    var settings: ClientSettings { session.settings }
+    var connection: ClientConnection { session.connection }
+    var job: DeliveryJob { attempt.delivery.job }
 
     /// How it went, as far as the caller must know.
     enum Ending {
@@ -23,11 +23,12 @@ struct SMTPTransaction {
     }
 
     func run() async -> Ending {
-        let positions = attempt.open
         if let failure = sizeFailure {
-            fail(positions, failure)
+            fail(attempt.open, failure)
             return .done
         }
+        let positions = await withoutThoseThatNeedUTF8(attempt.open)
+        if positions.isEmpty { return .done }
         let reset = session.needsReset
         session.needsReset = false
         let accepted: [Int]
@@ -154,15 +155,25 @@ struct SMTPTransaction {
             buffer.writeStaticString(" SIZE=")
             buffer.writeString(String(job.content.size))
         }
-        // A server without 8BITMIME gets the message as it is: almost all take it, and a conversion would break signatures.
         if job.envelope.body == .eightBitMIME, session.capabilities.eightBitMIME { buffer.writeStaticString(" BODY=8BITMIME") }
+        if job.envelope.needsUTF8, session.capabilities.smtpUTF8 { buffer.writeStaticString(" SMTPUTF8") }
+        if session.capabilities.dsn {
+            if !job.envelope.envelopeID.isEmpty { buffer.writeString(" ENVID=\(XText.encoded(job.envelope.envelopeID))") }
+            if let value = job.envelope.returns.parameter { buffer.writeString(" RET=\(value)") }
+        }
         buffer.writeStaticString("\r\n")
     }
 
     private func writeRcpt(_ position: Int, to buffer: inout ByteBuffer) {
         buffer.writeStaticString("RCPT TO:<")
-        buffer.writeString(attempt.delivery.recipient(position).address.description)
-        buffer.writeStaticString(">\r\n")
+        let recipient = attempt.delivery.recipient(position)
+        buffer.writeString(recipient.address.description)
+        buffer.writeStaticString(">")
+        if session.capabilities.dsn {
+            buffer.writeString(" ORCPT=\(OriginalRecipient.encoded(recipient.reportedOriginal))")
+            if !recipient.notify.isEmpty { buffer.writeString(" NOTIFY=\(recipient.notify.parameter)") }
+        }
+        buffer.writeStaticString("\r\n")
     }
 
     private var sizeFailure: DeliveryFailure? {
@@ -195,35 +206,9 @@ struct SMTPTransaction {
         }
     }
 
-    private func sendContent() async throws(ConversationFailure) {
-        var encoder = ContentEncoder(lineLengthLimit: settings.lineLengthLimit)
-        if let content = job.content.inMemory {
-            connection.channel.write(encoder.encode(content), promise: nil)
-        } else {
-            var offset = 0
-            while offset < job.content.size {
-                let block = try await read(offset)
-                guard block.readableBytes > 0 else { throw .contentUnreadable("unexpected end") }
-                offset += block.readableBytes
-                connection.channel.writeAndFlush(encoder.encode(block), promise: nil)
-                try await connection.writable(within: settings.timeouts.dataTransfer)
-            }
-        }
-        connection.channel.writeAndFlush(ByteBuffer(staticString: encoder.terminator), promise: nil)
-    }
-
-    private func read(_ offset: Int) async throws(ConversationFailure) -> ByteBuffer {
-        let content = job.content
-        do {
-            return try await files.runIfActive { try content.read(offset: offset, length: min(65536, content.size - offset)) }
-        } catch {
-            throw .contentUnreadable("\(error)")
-        }
-    }
-
     private func conclude(_ positions: [Int], _ reply: ServerReply) {
         guard (200..<300).contains(reply.code) else { return fail(positions, session.said(reply, inReplyTo: "end of DATA")) }
-        let result = RecipientResult.sent(reply.effectiveStatus, reply.logText, remoteMTA: session.endpoint.host)
+        let result = RecipientResult.relayed(reply, to: session.endpoint.host, noticeHandedOn: session.capabilities.dsn)
         for position in positions { settle(position, result) }
     }
 
@@ -236,7 +221,7 @@ struct SMTPTransaction {
         return false
     }
 
-    private func fail(_ positions: [Int], _ failure: DeliveryFailure) {
+    func fail(_ positions: [Int], _ failure: DeliveryFailure) {
         if hasAlternative, !failure.isPermanent { return attempt.note(failure, relay: session.endpoint.labelWithPort) }
         let result = RecipientResult.failed(failure)
         for position in positions { settle(position, result) }

@@ -7,6 +7,10 @@ struct ServerCapabilities: Sendable, Hashable {
     var pipelining = false
     var startTLS = false
     var eightBitMIME = false
+    /// RFC 6531.
+    var smtpUTF8 = false
+    /// RFC 3461: the server takes over who is told what.
+    var dsn = false
     var size = false
     /// 0 when the server names no limit.
     var sizeLimit = 0
@@ -28,6 +32,8 @@ struct ServerCapabilities: Sendable, Hashable {
             case "PIPELINING": pipelining = true
             case "STARTTLS": startTLS = true
             case "8BITMIME": eightBitMIME = true
+            case "SMTPUTF8": smtpUTF8 = true
+            case "DSN": dsn = true
             case "SIZE":
                 size = true
                 if words.count > 1, let limit = Int(words[1]), limit > 0 { sizeLimit = limit }

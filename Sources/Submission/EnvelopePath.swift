@@ -10,14 +10,14 @@ extension Session {
     }
 
     /// The address of MAIL, RCPT or VRFY: parsed, completed, and one that some delivery could follow.
-    func path(_ command: CommandLine, _ index: Int, verb: String) async -> PathOutcome {
+    /// - Parameter isUTF8: the client said SMTPUTF8, so that a domain may have characters beyond ASCII (RFC 6531 section 3.3).
+    func path(_ command: CommandLine, _ index: Int, verb: String, isUTF8: Bool) async -> PathOutcome {
         guard !command.tokens[index].isUnbalanced else { return .refused(illegal(command, index, verb: verb)) }
         switch PathParser.parse(command[index], strict: policy.strictEnvelopes) {
         case .illegal: return .refused(illegal(command, index, verb: verb))
-        case .nonASCII:
-            // SMTPUTF8 is not offered: bounces and the next hop would have to carry the address, and many cannot (RFC 6531 section 3.6).
-            return .refused(Reply(553, .init(5, 6, 7), "Must declare SMTPUTF8 to send unicode address"))
-        case .address(let address):
+        case .nonASCII(let address) where !isUTF8 && address.domain?.utf8.contains { $0 >= 0x80 } == true:
+            return .refused(illegal(command, index, verb: verb))
+        case .address(let address), .nonASCII(let address):
             if address.isNull { return .address(address, rewritten: address) }
             let rewritten = service.router.rewrite(address)
             let resolution = await service.router.resolve(rewritten, sender: transaction?.envelopeSender)
@@ -40,9 +40,15 @@ extension Session {
     /// local(8) and virtual(8) are not built in; `mailbox_transport` and the like have been looked at by the router.
     private static func hasNoWayOut(_ resolution: AddressResolution) -> Bool { ["local", "virtual"].contains(resolution.transport) }
 
+    /// `strict_smtputf8`: an address beyond ASCII needs SMTPUTF8. Without that it is taken and passed on as it is, as smtpd(8) does.
+    func refusal(undeclared address: Address) -> Reply? {
+        guard policy.strictUTF8, transaction?.isUTF8 != true, address.internalForm.utf8.contains(where: { $0 >= 0x80 }) else { return nil }
+        return Reply(553, .init(5, 6, 7), "Must declare SMTPUTF8 to send unicode address")
+    }
+
     /// Logs an address no one could send to, and words the refusal.
     func illegal(_ command: CommandLine, _ index: Int, verb: String) -> Reply {
-        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(Self.printable(command[index]))")
+        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(command.text(index))")
         return verb == "MAIL"
             ? Reply(501, .init(5, 1, 7), "Bad sender address syntax") : Reply(501, .init(5, 1, 3), "Bad recipient address syntax")
     }

@@ -26,8 +26,12 @@ package final class SessionPolicy: Sendable {
     let strictEnvelopes: Bool
     let disableVRFY: Bool
     let softBounce: Bool
-    /// `smtputf8_enable`: command lines must be UTF-8. The SMTPUTF8 extension itself is not offered yet.
+    /// `smtputf8_enable`: SMTPUTF8 is offered, and command lines must be UTF-8.
     let checksUTF8: Bool
+    /// `strict_smtputf8`.
+    let strictUTF8: Bool
+    /// `smtputf8_autodetect_classes = all`: mail is looked at for what needs SMTPUTF8, whatever the client said.
+    let flagsAllUTF8: Bool
     let discardedKeywords: Set<String>
     let noopCommands: WordList
     let forbiddenCommands: WordList
@@ -60,6 +64,8 @@ package final class SessionPolicy: Sendable {
         disableVRFY = settings.bool("disable_vrfy_command")
         softBounce = settings.bool("soft_bounce")
         checksUTF8 = settings.bool("smtputf8_enable")
+        strictUTF8 = settings.bool("strict_smtputf8")
+        flagsAllUTF8 = checksUTF8 && settings.list("smtputf8_autodetect_classes").contains("all")
         discardedKeywords = Set((ListText.items(settings.text("smtpd_discard_ehlo_keywords")) ?? []).map { $0.lowercased() })
         noopCommands = try WordList(settings, "smtpd_noop_commands", tables: tables)
         forbiddenCommands = try WordList(settings, "smtpd_forbidden_commands", tables: tables)

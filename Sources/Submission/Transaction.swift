@@ -7,6 +7,11 @@ struct Transaction {
     /// After rewriting.
     var envelopeSender: Address
     var body: BodyType
+    /// The client said SMTPUTF8.
+    var isUTF8: Bool
+    /// RET and ENVID.
+    var returns: ReturnedContent
+    var envelopeID: String
     var recipients: [Recipient] = []
     /// The first accepted recipient as the client gave it, for the log of what happens after RCPT.
     var firstRecipient: Address?
@@ -22,4 +27,14 @@ struct Transaction {
     var completesHeaders: Bool
     /// `defer_if_permit` of the MAIL stage.
     var pendingDeferral: Reply?
+
+    init(sender: Address, envelopeSender: Address, parameters: MailParameters, completesHeaders: Bool) {
+        self.sender = sender
+        self.envelopeSender = envelopeSender
+        body = parameters.body
+        isUTF8 = parameters.isUTF8
+        returns = parameters.returns
+        envelopeID = parameters.envelopeID
+        self.completesHeaders = completesHeaders
+    }
 }

@@ -168,7 +168,17 @@ extension Session {
             var seen: Set<Recipient> = []
             recipients = recipients.filter { seen.insert($0).inserted }
         }
-        return Envelope(sender: transaction.envelopeSender, recipients: recipients, body: transaction.body, origin: origin)
+        var envelope = Envelope(sender: transaction.envelopeSender, recipients: recipients, body: transaction.body, origin: origin)
+        envelope.needsUTF8 = transaction.isUTF8 || policy.flagsAllUTF8
+        envelope.returns = transaction.returns
+        envelope.envelopeID = transaction.envelopeID
+        return envelope
+    }
+
+    /// The `with` clause (RFC 3848; RFC 6531 section 4.3).
+    private func withProtocol(_ transaction: Transaction, isSecure: Bool) -> String {
+        guard isExtended else { return "SMTP" }
+        return (transaction.isUTF8 ? "UTF8SMTP" : "ESMTP") + (isSecure ? "S" : "") + (facts.saslUsername != nil ? "A" : "")
     }
 
     private func receivedHeader(_ transaction: Transaction, _ id: QueueID, _ now: MailTime) -> ReceivedHeader {
@@ -179,7 +189,7 @@ extension Session {
             clientAddress: clientAddress,
             host: policy.host,
             product: policy.mailName,
-            protocolName: isExtended ? "ESMTP" + (isSecure ? "S" : "") + (facts.saslUsername != nil ? "A" : "") : "SMTP",
+            protocolName: withProtocol(transaction, isSecure: isSecure),
             queueID: id,
             date: now
         )

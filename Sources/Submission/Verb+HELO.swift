@@ -25,13 +25,15 @@ extension Session {
         return .reply(Reply(250, nil, lines: capabilities(offersAuth: offersAuth)))
     }
 
-    /// The EHLO lines, in Postfix's order. A keyword is offered only when session, queue and relay all honour it; DSN, SMTPUTF8, CHUNKING,
-    /// ETRN and the X commands will follow.
+    /// A keyword that `smtpd_discard_ehlo_keywords` hides from this client, in lower case.
+    func isHidden(_ keyword: String) -> Bool { policy.discardedKeywords.contains(keyword) }
+
+    /// The EHLO lines, in Postfix's order. A keyword is offered only when session, queue and relay all honour it.
     @inline(never)
     private func capabilities(offersAuth: Bool) -> [String] {
         var lines = [policy.host]
         func offer(_ keyword: String, _ text: String) {
-            if !policy.discardedKeywords.contains(keyword) { lines.append(text) }
+            if !isHidden(keyword) { lines.append(text) }
         }
         offer("pipelining", "PIPELINING")
         offer("size", policy.limits.messageSize > 0 ? "SIZE \(policy.limits.messageSize)" : "SIZE")
@@ -48,13 +50,15 @@ extension Session {
         if isXForwardAuthorized { offer("xforward", ClientAttributes.Verb.xforward.capability) }
         offer("enhancedstatuscodes", "ENHANCEDSTATUSCODES")
         offer("8bitmime", "8BITMIME")
+        offer("dsn", "DSN")
+        if policy.checksUTF8 { offer("smtputf8", "SMTPUTF8") }
         return lines
     }
 
     /// AUTH may be used now: it is on, TLS is active where it must be, and the keyword is not hidden.
     var isAuthActive: Bool {
         policy.sasl.isEnabled && service.authenticator != nil && (tls != nil || !policy.tls.authOnly)
-            && !policy.discardedKeywords.contains("auth")
+            && !isHidden("auth")
     }
 
     private var isAuthOffered: Bool {

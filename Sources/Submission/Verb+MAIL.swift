@@ -14,15 +14,16 @@ extension Session {
             return .reply(Reply(450, .init(4, 7, 1), "Error: too much mail from \(clientAddress)"))
         }
         let sender: (given: Address, rewritten: Address)
-        switch await path(command, 2, verb: "MAIL") {
+        let isUTF8 = policy.checksUTF8 && (3..<command.count).contains { command.matches($0, "smtputf8") }
+        switch await path(command, 2, verb: "MAIL", isUTF8: isUTF8) {
         case .refused(let reply): return .reply(reply)
         case .address(let given, let rewritten): sender = (given, rewritten)
         }
-        var parameters = MailParameters()
+        var parameters = MailParameters(takesUTF8: policy.checksUTF8, takesDSN: !isHidden("dsn"))
         for index in 3..<command.count {
             if let refusal = parameters.read(command[index]) { return .reply(refusal) }
         }
-        transaction = Transaction(sender: sender.given, envelopeSender: sender.rewritten, body: parameters.body, completesHeaders: false)
+        transaction = Transaction(sender: sender.given, envelopeSender: sender.rewritten, parameters: parameters, completesHeaders: false)
         facts.sender = sender.given
         if let refusal = await refusal(declaredSize: parameters.size) {
             endTransaction()
@@ -33,6 +34,7 @@ extension Session {
 
     /// The checks that need the transaction: their log lines tell the sender.
     private func refusal(declaredSize: Int?) async -> Reply? {
+        if let transaction, let refusal = refusal(undeclared: transaction.sender) { return refusal }
         if let declaredSize, policy.limits.messageSize > 0, declaredSize > policy.limits.messageSize {
             let reply = Reply(552, .init(5, 3, 4), "Message size exceeds fixed limit")
             logRejection("MAIL", reply)
@@ -89,52 +91,5 @@ extension Session {
             }
         }
         return nil
-    }
-}
-
-/// The parameters of MAIL that are honoured: SIZE (RFC 1870), BODY (RFC 6152), AUTH (RFC 4954).
-struct MailParameters {
-    private(set) var size: Int?
-    private(set) var body = BodyType.unspecified
-    private var hasAuth = false
-
-    /// Takes one `NAME=value`; gives the refusal when it is not understood.
-    mutating func read(_ parameter: ArraySlice<UInt8>) -> Reply? {
-        let equals = parameter.firstIndex(of: UInt8(ascii: "="))
-        let name = String(decoding: parameter[..<(equals ?? parameter.endIndex)], as: UTF8.self).uppercased()
-        let value = equals.map { parameter[($0 + 1)...] } ?? []
-        switch (name, equals != nil) {
-        case ("SIZE", true): return readSize(value)
-        case ("BODY", true):
-            switch String(decoding: value, as: UTF8.self).uppercased() {
-            case "8BITMIME": body = .eightBitMIME
-            case "7BIT": body = .sevenBit
-            default: return Self.unsupported(parameter)
-            }
-            return nil
-        case ("AUTH", true):
-            // The identity is not passed on: no trusted peer asserts one here (RFC 4954 section 5 lets us treat it as AUTH=<>).
-            if value.elementsEqual("<>".utf8) { return nil }
-            if hasAuth { return Reply(503, .init(5, 5, 4), "Error: multiple AUTH= options") }
-            hasAuth = true
-            return nil
-        case ("RET", true), ("ENVID", true): return Reply(501, .init(5, 7, 1), "DSN support is disabled")
-        default: return Self.unsupported(parameter)
-        }
-    }
-
-    private mutating func readSize(_ value: ArraySlice<UInt8>) -> Reply? {
-        guard value.allSatisfy(\.isASCIIDigit) else { return Reply(501, .init(5, 5, 4), "Bad message size syntax") }
-        guard let size = Int(String(decoding: value, as: UTF8.self)) else {
-            return value.isEmpty
-                ? Reply(501, .init(5, 5, 4), "Bad message size syntax")
-                : Reply(552, .init(5, 3, 4), "Message size exceeds file system imposed limit")
-        }
-        self.size = size
-        return nil
-    }
-
-    static func unsupported(_ parameter: ArraySlice<UInt8>) -> Reply {
-        Reply(555, .init(5, 5, 4), "Unsupported option: \(Session.printable(parameter))")
     }
 }

@@ -15,29 +15,29 @@ extension Session {
         }
         let given: Address
         let rewritten: Address
-        switch await path(command, 2, verb: "RCPT") {
+        switch await path(command, 2, verb: "RCPT", isUTF8: transaction?.isUTF8 == true) {
         case .refused(let reply): return .reply(reply)
         case .address(let address, let completed): (given, rewritten) = (address, completed)
         }
         if given.isNull { return .reply(illegal(command, 2, verb: "RCPT")) }
+        var parameters = RcptParameters(takesDSN: !isHidden("dsn"))
         for index in 3..<command.count {
-            return .reply(Self.refusal(ofRcptParameter: command[index]))
+            if let refusal = parameters.read(command[index]) { return .reply(refusal) }
         }
         if let outcome = overRecipientLimit() { return outcome }
+        if let refusal = refusal(undeclared: given) { return .reply(refusal) }
         // A message that is to be dropped is not judged further.
         if transaction?.isDiscarded == false {
             let decision = await rejection(at: .rcpt, state: "RCPT", recipient: given)
             if let reply = decision.rejection ?? apply(decision.actions) { return .reply(reply) }
         }
-        return .reply(await accept(given, rewritten))
-    }
-
-    private static func refusal(ofRcptParameter parameter: ArraySlice<UInt8>) -> Reply {
-        let name = parameter.prefix { $0 != UInt8(ascii: "=") }.map(\.asciiUppercased)
-        if name.count < parameter.count, name.elementsEqual("NOTIFY".utf8) || name.elementsEqual("ORCPT".utf8) {
-            return Reply(501, .init(5, 7, 1), "DSN support is disabled")
-        }
-        return MailParameters.unsupported(parameter)
+        let recipient = Recipient(
+            address: rewritten,
+            original: given == rewritten ? nil : given,
+            notify: parameters.notify,
+            declaredOriginal: parameters.originalRecipient
+        )
+        return .reply(await accept(given, recipient))
     }
 
     /// Beyond the limit a client is told to come back with the rest (RFC 5321 section 4.5.3.1.10); that is no error of its own at first.
@@ -49,7 +49,7 @@ extension Session {
         return Outcome(reply: Reply(452, .init(4, 5, 3), "Error: too many recipients"), succeeded: isForgiven)
     }
 
-    private func accept(_ given: Address, _ rewritten: Address) async -> Reply {
+    private func accept(_ given: Address, _ recipient: Recipient) async -> Reply {
         if transaction?.queueID == nil {
             do throws(HandOffFailure) {
                 transaction?.queueID = try await handOff.reserveQueueID()
@@ -59,7 +59,7 @@ extension Session {
             log.info("\(queueName): client=\(clientText)\(loginText)\(forwarded?.logText ?? "")")
         }
         if transaction?.recipients.isEmpty == true { transaction?.firstRecipient = given }
-        transaction?.recipients.append(Recipient(address: rewritten, original: given == rewritten ? nil : given))
+        transaction?.recipients.append(recipient)
         facts.recipientCount = transaction?.recipients.count ?? 0
         return Reply(250, .init(2, 1, 5), "Ok")
     }

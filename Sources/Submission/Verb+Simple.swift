@@ -19,10 +19,12 @@ extension Session {
     /// VRFY: says nothing about the address but that it would be taken (RFC 5321 section 3.5.3), after all checks that RCPT makes.
     func vrfy(_ command: CommandLine) async -> Outcome {
         if policy.disableVRFY { return .reply(Reply(502, .init(5, 5, 1), "VRFY command is disabled")) }
-        guard command.count == 2 else {
+        // Compared with smtpd(8): the option may be there only where SMTPUTF8 is on.
+        let isUTF8 = policy.checksUTF8 && command.count == 3 && command.matches(2, "smtputf8")
+        guard command.count == 2 || isUTF8 else {
             return .reply(Reply(501, .init(5, 5, 4), "Syntax: VRFY address\(policy.checksUTF8 ? " [SMTPUTF8]" : "")"))
         }
-        switch await path(command, 1, verb: "VRFY") {
+        switch await path(command, 1, verb: "VRFY", isUTF8: isUTF8) {
         case .refused(let reply): return .reply(reply)
         case .address(let address, _):
             if address.isNull { return .reply(illegal(command, 1, verb: "VRFY")) }

@@ -154,7 +154,7 @@ extension Parameter {
         .init("setgid_group", .text, .c, .noEffect(.onePackage), "postdrop"),
         .init("shlib_directory", .path, .c, .noEffect(.onePackage), "/usr/lib/postfix"),
         .init("show_user_unknown_table_name", .bool, .a, .honoured, "yes"),
-        .init("smtputf8_autodetect_classes", .list, .b, .noEffect(.notOffered), "sendmail, verify"),
+        .init("smtputf8_autodetect_classes", .list, .b, .honoured, "sendmail, verify"),
         .init("smtputf8_enable", .bool, .a, .honoured, "${{$compatibility_level} <level {1} ? {no} : {yes}}"),
         .init("soft_bounce", .bool, .a, .honoured, "no"),
         .init("swap_bangpath", .bool, .b, .honoured, "yes"),

@@ -74,7 +74,7 @@ extension FuzzTarget {
         ]
     ) { bytes in
         let line = CommandLine(bytes)
-        var parameters = MailParameters()
+        var parameters = MailParameters(takesUTF8: true, takesDSN: true)
         for index in 0..<line.count {
             if let refusal = parameters.read(line[index]) {
                 try require(refusal.code >= 400, "a refusal that is none: \(refusal)")

@@ -1,0 +1,105 @@
+import NIOCore
+import NIOPosix
+import SMTPCore
+import Spool
+
+extension SMTPTransaction {
+    /// Sends the message, converted to seven bits where the server takes no more (RFC 6152 section 3; `disable_mime_output_conversion`).
+    func sendContent() async throws(ConversationFailure) {
+        var encoder = ContentEncoder(lineLengthLimit: settings.lineLengthLimit)
+        var downgrade = settings.convertsEightBit && !session.capabilities.eightBitMIME ? MIMEDowngrade() : nil
+        if let content = job.content.inMemory {
+            connection.channel.write(encoder.encode(downgrade?.convert(content) ?? content), promise: nil)
+        } else {
+            var offset = 0
+            while offset < job.content.size {
+                let block = try await read(offset)
+                guard block.readableBytes > 0 else { throw .contentUnreadable("unexpected end") }
+                offset += block.readableBytes
+                connection.channel.writeAndFlush(encoder.encode(downgrade?.convert(block) ?? block), promise: nil)
+                try await connection.writable(within: settings.timeouts.dataTransfer)
+            }
+        }
+        if let rest = downgrade?.finish(), rest.readableBytes > 0 { connection.channel.write(encoder.encode(rest), promise: nil) }
+        connection.channel.writeAndFlush(ByteBuffer(staticString: encoder.terminator), promise: nil)
+    }
+
+    private func read(_ offset: Int) async throws(ConversationFailure) -> ByteBuffer {
+        let content = job.content
+        do {
+            return try await files.runIfActive { try content.read(offset: offset, length: min(65536, content.size - offset)) }
+        } catch {
+            throw .contentUnreadable("\(error)")
+        }
+    }
+
+    /// A message that was declared SMTPUTF8 goes to a server without it only as far as nothing in it is beyond ASCII (RFC 6531 section 3.5):
+    /// the others get their verdict here, before the server hears of them.
+    func withoutThoseThatNeedUTF8(_ positions: [Int]) async -> [Int] {
+        guard job.envelope.needsUTF8, !session.capabilities.smtpUTF8 else { return positions }
+        let concernsAll: Bool
+        do throws(ConversationFailure) {
+            if job.envelope.sender.isBeyondASCII { concernsAll = true } else { concernsAll = try await isHeaderBeyondASCII() }
+        } catch {
+            fail(positions, ClientSession.describe(error, during: .mail, with: session.endpoint))
+            return []
+        }
+        let refused = positions.filter { concernsAll || attempt.delivery.recipient($0).address.isBeyondASCII }
+        guard !refused.isEmpty else { return positions }
+        fail(
+            refused,
+            DeliveryFailure(EnhancedStatusCode(5, 6, 7), "SMTPUTF8 is required, but was not offered by host \(session.endpoint.label)")
+        )
+        return positions.filter { !refused.contains($0) }
+    }
+
+    /// Looks through the header block, a block at a time.
+    private func isHeaderBeyondASCII() async throws(ConversationFailure) -> Bool {
+        var scan = HeaderScan()
+        if let content = job.content.inMemory { return scan.read(content) == .beyondASCII }
+        var offset = 0
+        while offset < job.content.size {
+            let block = try await read(offset)
+            guard block.readableBytes > 0 else { throw .contentUnreadable("unexpected end") }
+            offset += block.readableBytes
+            switch scan.read(block) {
+            case .unfinished: continue
+            case .beyondASCII: return true
+            case .ascii: return false
+            }
+        }
+        return false
+    }
+}
+
+/// Finds a byte above 127 in a header block that comes in pieces.
+struct HeaderScan {
+    enum Finding: Sendable, Hashable {
+        case unfinished, ascii, beyondASCII
+    }
+
+    private var isAtLineStart = true
+
+    mutating func read(_ block: ByteBuffer) -> Finding {
+        for byte in block.readableBytesView {
+            if byte >= 0x80 { return .beyondASCII }
+            if byte == UInt8(ascii: "\n") {
+                if isAtLineStart { return .ascii }
+                isAtLineStart = true
+            } else if byte != UInt8(ascii: "\r") {
+                isAtLineStart = false
+            }
+        }
+        return .unfinished
+    }
+}
+
+extension Address {
+    /// Needs SMTPUTF8 (RFC 6531 section 3.3).
+    var isBeyondASCII: Bool { localPart.utf8.contains { $0 >= 0x80 } || domain?.utf8.contains { $0 >= 0x80 } == true }
+}
+
+extension Recipient {
+    /// What reports and the next hop call the original recipient: as the sender said, else the address the client gave.
+    var reportedOriginal: String { declaredOriginal.isEmpty ? OriginalRecipient.synthesized(original ?? address) : declaredOriginal }
+}

@@ -1,0 +1,81 @@
+extension NotifyConditions {
+    /// The value of NOTIFY (RFC 3461 section 4.1), in any case; empty items are overlooked, as smtpd(8) does. nil when it is malformed.
+    package init?(parsing value: some Collection<UInt8>) {
+        self.init()
+        for item in value.split(separator: UInt8(ascii: ",")) {
+            switch String(decoding: item.map(\.asciiUppercased), as: UTF8.self) {
+            case "NEVER": insert(.never)
+            case "SUCCESS": insert(.success)
+            case "FAILURE": insert(.failure)
+            case "DELAY": insert(.delay)
+            default: return nil
+            }
+        }
+        if isEmpty || !isValid { return nil }
+    }
+
+    /// As the next hop gets it.
+    package var parameter: String {
+        let names: [(NotifyConditions, String)] = [(.never, "NEVER"), (.success, "SUCCESS"), (.failure, "FAILURE"), (.delay, "DELAY")]
+        return names.filter { contains($0.0) }.map(\.1).joined(separator: ",")
+    }
+}
+
+extension ReturnedContent {
+    /// The value of RET (RFC 3461 section 4.3), in any case.
+    package init?(parsing value: some Collection<UInt8>) {
+        switch String(decoding: value.map(\.asciiUppercased), as: UTF8.self) {
+        case "FULL": self = .full
+        case "HDRS": self = .headers
+        default: return nil
+        }
+    }
+
+    /// As the next hop gets it; nil when nothing was asked for.
+    package var parameter: String? {
+        switch self {
+        case .unspecified: nil
+        case .full: "FULL"
+        case .headers: "HDRS"
+        }
+    }
+}
+
+/// The value of ENVID (RFC 3461 section 4.4).
+package enum EnvelopeIdentifier {
+    /// Decoded: printable ASCII only, as it goes into reports as it is. nil when it is malformed.
+    package static func decoded(_ value: some Collection<UInt8>) -> String? {
+        guard let bytes = XText.decoded(value), !bytes.isEmpty, bytes.allSatisfy({ (0x20..<0x7F).contains($0) }) else { return nil }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+/// The value of ORCPT (RFC 3461 section 4.2; RFC 6533 section 3 for the type utf-8), `type;address`.
+package enum OriginalRecipient {
+    /// Decoded. Control characters, which would break a report's lines, become `?`. nil when it is malformed.
+    package static func decoded(_ value: some Collection<UInt8>) -> String? {
+        guard let semicolon = value.firstIndex(of: UInt8(ascii: ";")), semicolon != value.startIndex else { return nil }
+        let type = String(decoding: value[..<semicolon], as: UTF8.self)
+        let text = value[value.index(after: semicolon)...]
+        guard let address = isUTF8(type) ? XText.decodedUnitext(text) : XText.decoded(text).map({ String(decoding: $0, as: UTF8.self) })
+        else { return nil }
+        return "\(harmless(type));\(harmless(address))"
+    }
+
+    /// The parameter's value for a next hop, in ASCII.
+    package static func encoded(_ decoded: String) -> String {
+        let parts = decoded.split(separator: ";", maxSplits: 1, omittingEmptySubsequences: false)
+        let address = parts.count > 1 ? String(parts[1]) : ""
+        return isUTF8(String(parts[0])) ? "\(parts[0]);\(XText.encodedUnitext(address))" : "\(XText.encoded(String(parts[0])));\(XText.encoded(address))"
+    }
+
+    /// What a recipient without ORCPT gets: its address as the client gave it.
+    package static func synthesized(_ address: Address) -> String { "rfc822;\(harmless(address.description))" }
+
+    private static func isUTF8(_ type: String) -> Bool { type.lowercased() == "utf-8" }
+
+    private static func harmless(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) }) else { return text }
+        return String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 || (0x7F..<0xA0).contains($0.value) ? "?" : $0 }))
+    }
+}
