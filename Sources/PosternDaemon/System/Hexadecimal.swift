@@ -7,7 +7,8 @@ enum Hexadecimal {
     /// nil if the text is anything but pairs of digits.
     static func bytes(_ text: String) -> [UInt8]? {
         let digits = Array(text.utf8)
-        guard digits.count % 2 == 0 else { return nil }
+        // A sign would pass for a digit below.
+        guard digits.count % 2 == 0, !digits.contains(UInt8(ascii: "+")), !digits.contains(UInt8(ascii: "-")) else { return nil }
         var out: [UInt8] = []
         for index in stride(from: 0, to: digits.count, by: 2) {
             guard let value = UInt8(String(decoding: digits[index...(index + 1)], as: UTF8.self), radix: 16) else { return nil }
