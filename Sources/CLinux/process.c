@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -57,3 +58,5 @@ int postern_peer_uid(int socket, uid_t *uid, pid_t *pid) {
     *pid = credentials.pid;
     return 0;
 }
+
+int postern_memory_file(void) { return memfd_create("postern-state", MFD_CLOEXEC); }

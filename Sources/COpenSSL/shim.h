@@ -4,11 +4,13 @@
 
 #include <openssl/bio.h>
 #include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/dh.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/objects.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -75,6 +77,17 @@ static inline X509 *postern_read_certificate(BIO *bio) { return PEM_read_bio_X50
 // The default trust, loaded at once instead of at first use.
 static inline const char *postern_default_ca_file(void) { return X509_get_default_cert_file(); }
 static inline const char *postern_default_ca_directory(void) { return X509_get_default_cert_dir(); }
+
+// Session tickets: AES-256-CBC and HMAC-SHA-256 with a key of 80 bytes (name, cipher key, MAC key).
+static inline int postern_ticket_init(const uint8_t *key, const uint8_t *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing) {
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, (void *)(key + 48), 32),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, (char *)"SHA256", 0),
+        OSSL_PARAM_construct_end(),
+    };
+    if (EVP_MAC_CTX_set_params(mac, params) != 1) return 0;
+    return EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key + 16, iv, sealing);
+}
 
 // SSL
 

@@ -116,6 +116,9 @@ package final class Spool: Sendable, DeliveryLedger {
         requestLease(0)
     }
 
+    /// Hands out nothing more; mail is still taken, and waits for the next start.
+    package func pause() { core.engine.withLock { $0.isDelivering = false } }
+
     /// Ends scheduling, flushes what is pending, ends the threads and gives the lock back. Later calls fail with ``SpoolError/closed``. Blocking.
     package func close() {
         core.engine.withLock { $0.isDelivering = false }

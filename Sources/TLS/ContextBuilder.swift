@@ -154,6 +154,7 @@ extension ContextBuilder {
         if configuration.tickets.enabled {
             // One for each handshake, valid for twice the configured time, as from Postfix.
             unsafe SSL_CTX_set_num_tickets(pointer, 1)
+            shareTicketKeys()
             unsafe SSL_CTX_set_timeout(pointer, min(max(configuration.tickets.lifetime, 1), 7 * 86400 / 2) * 2)
         } else {
             unsafe SSL_CTX_set_options(pointer, postern_op_no_ticket)

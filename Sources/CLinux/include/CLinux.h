@@ -21,6 +21,9 @@ ssize_t postern_receive_fd(int socket, void *data, size_t capacity, int *fd);
 /// The user id of the process at the other end of a unix socket; -1 with errno on failure.
 int postern_peer_uid(int socket, uid_t *uid, pid_t *pid);
 
+/// A file without a name, close-on-exec; -1 with errno on failure.
+int postern_memory_file(void);
+
 /// Makes a signalfd for the signals the supervisor answers (TERM, INT, HUP, CHLD, USR1), blocked in this thread. -1 with errno on failure.
 int postern_signal_descriptor(void);
 

@@ -24,6 +24,18 @@ package enum QueueAccess {
         }
     }
 
+    /// What the queue role says of the queue; nil while it does not answer. The queue itself is left alone: a role may be about to open it.
+    static func status(queueDirectory: String) -> String? {
+        guard let connection = try? UnixSocket.connect(to: QueueControlServer.path(queueDirectory: queueDirectory)) else { return nil }
+        defer { close(connection) }
+        UnixSocket.setTimeLimits(connection, seconds: 10)
+        guard UnixSocket.write(QueueRequest.status.line + "\n", to: connection) else { return nil }
+        var answer: [UInt8] = []
+        while case let bytes = UnixSocket.read(from: connection), !bytes.isEmpty { answer += bytes }
+        let text = String(decoding: answer, as: UTF8.self)
+        return text.hasPrefix("OK\n") ? String(text.dropFirst(3)) : nil
+    }
+
     private static func ask(_ request: QueueRequest, _ connection: CInt) -> CInt {
         defer { close(connection) }
         // Reading all of a large queue takes as long as it takes.

@@ -67,6 +67,8 @@ final class QueueRole {
         queueControl.start()
         control.send(.ready)
         serve(control, intake: try QueueIntake(spool: spool, clock: clock), group: group)
+        // What waits for delivery waits for the next queue role, rather than to be deferred by this one.
+        spool.pause()
         let reported = DispatchSemaphore(value: 0)
         startLoopTask(on: executors[0]) {
             await agent.shutDown()

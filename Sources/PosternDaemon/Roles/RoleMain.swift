@@ -8,14 +8,25 @@ import Settings
 /// One role's life: open what it needs while still root, become `mail_owner`, report ready, then obey the supervisor.
 package enum RoleMain {
     /// Runs the role on control descriptor 3 until told to stop; returns the process's exit status.
-    package static func run(_ role: Role, configurationDirectory: String) -> CInt {
+    /// - Parameter state: for the plan role of an upgrade: what the new program would have to take over.
+    package static func run(_ role: Role, configurationDirectory: String, state: CInt? = nil) -> CInt {
         let control = ControlChannel(descriptor: ControlChannel.roleDescriptor)
         _ = fcntl(control.descriptor, F_SETFD, FD_CLOEXEC)
+        if role == .plan {
+            if let state, Supervisor.readState(state) == nil {
+                control.send(.plan(.finding("version \(PosternVersion.number) cannot take over from the running one: stop and start")))
+                control.send(.plan(.end(passes: false)))
+                return 1
+            }
+            PlanRole.run(configurationDirectory: configurationDirectory, control: control)
+            return 0
+        }
         do {
             let environment = try RoleEnvironment(configurationDirectory: configurationDirectory)
             switch role {
             case .smtpd: try SMTPDRole(environment).run(control)
             case .queue: try QueueRole(environment).run(control)
+            case .plan: break
             case .authentication(let profile, _): try AuthenticationRole(environment, profile: profile).run(control)
             }
             environment.log.flush()

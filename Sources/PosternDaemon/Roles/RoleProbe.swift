@@ -14,6 +14,7 @@ package enum RoleProbe {
                 case .smtpd: try SMTPDRole(environment).confine()
                 case .queue: try QueueRole(environment).confine()
                 case .authentication(let profile, _): try AuthenticationRole(environment, profile: profile).confine()
+                case .plan: throw RoleFailure("the plan role is not confined: it reads the configuration as who runs it")
                 }
             print("confinement: \(report)")
         } catch {

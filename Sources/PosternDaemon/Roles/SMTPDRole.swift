@@ -46,9 +46,6 @@ final class SMTPDRole {
         return configured > 0 ? min(configured, possible) : possible
     }
 
-    /// Seconds after which a service is served without AUTH, for its other clients' sake.
-    private static let patience = 5.0
-
     /// As on stock Debian: one service with `y` in the chroot column is enough, all services being served by one process.
     private var chroot: String? {
         environment.configuration.smtpdServices.contains(where: \.chroot) ? environment.main.text("queue_directory") : nil
@@ -76,31 +73,13 @@ final class SMTPDRole {
             registry: registry,
             isChrooted: report.chroot != nil
         )
-        control.send(.ready)
-        // Services whose back end has not yet said which mechanisms it offers. Their clients wait in the kernel's queue: an EHLO reply
-        // without AUTH would make a mail program give up, or ask its user.
-        var waiting: [(service: String, descriptor: CInt)] = []
-        let deadline = monotonicSeconds() + Self.patience
-        loop: while true {
-            while !waiting.isEmpty, waitReadable([control.descriptor], atMost: 0.01).isEmpty {
-                let isLate = monotonicSeconds() >= deadline
-                waiting.removeAll { service, descriptor in
-                    guard isLate || server.isReady(service) else { return false }
-                    server.listen(service, descriptor)
-                    return true
-                }
-            }
-            guard case .message(let message, let descriptor) = control.receive() else { break }
-            switch (message, descriptor) {
-            case (.listen(let service, _), let descriptor?): waiting.append((service, descriptor))
-            case (.handOff(let loop), let descriptor?): server.attachQueue(loop, descriptor)
-            case (.authentication(let profile), let descriptor?): server.addWorker(profile, descriptor)
-            case (.reopenLog, let descriptor?): environment.log.adopt(descriptor)
-            case (.stop, _): break loop
-            default: if let descriptor { close(descriptor) }
-            }
-        }
-        for (_, descriptor) in waiting { close(descriptor) }
-        server.shutDown()
+        var duty = SMTPDDuty(
+            control: control,
+            server: server,
+            log: environment.log,
+            notes: environment.mailLog(environment.main, program: "smtpd"),
+            drainTime: Double(environment.main.duration("smtpd_drain_time").components.seconds)
+        )
+        duty.run()
     }
 }

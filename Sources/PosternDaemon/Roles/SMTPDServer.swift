@@ -22,7 +22,9 @@ final class SMTPDServer {
     private var pools: [AuthPool] = []
     /// By the name of the service that authenticates there.
     private var poolOfService: [String: AuthPool] = [:]
-    private var listeners: [any Channel] = []
+    private var listeners: [(address: String, channel: any Channel)] = []
+    /// What clients have done, to be handed over to the next generation.
+    let limits: ClientLimits
     private let registry: SessionRegistry
     private let log: MailLog
 
@@ -35,6 +37,7 @@ final class SMTPDServer {
         isChrooted: Bool
     ) throws {
         self.registry = registry
+        limits = ClientLimits(window: TimeAmount(environment.main.duration("anvil_rate_time_unit")))
         log = environment.mailLog(environment.main, program: "smtpd")
         group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
         loops = group.makeIterator().map(LoopContext.init)
@@ -45,7 +48,6 @@ final class SMTPDServer {
         let dovecot = try profiles.dovecot.map { path in
             (path, AuthPool(dovecotSocket: try DovecotSocket(parsing: path, queueDirectory: queueDirectory), group: group))
         }
-        let limits = ClientLimits(window: TimeAmount(environment.main.duration("anvil_rate_time_unit")))
         for service in environment.configuration.smtpdServices {
             guard let assembly = assemblies[service.name] else { continue }
             let settings = assembly.settings
@@ -89,7 +91,7 @@ final class SMTPDServer {
     ///
     /// Not one copy of the listener in every loop: each connection would wake all loops for one of them to find it, and few clients with
     /// long sessions would gather on the loop that happened to be idle.
-    func listen(_ name: String, _ descriptor: CInt) {
+    func listen(_ name: String, at address: String, _ descriptor: CInt) {
         guard let service = services[name] else {
             close(descriptor)
             return log.error("no such service: \(name)")
@@ -110,7 +112,7 @@ final class SMTPDServer {
                 }
             }
         do {
-            listeners.append(try bootstrap.withBoundSocket(descriptor).wait())
+            listeners.append((address, try bootstrap.withBoundSocket(descriptor).wait()))
             // Adopting a socket makes NIO call listen(2) with a backlog of its own.
             _ = Glibc.listen(descriptor, ListenSocket.backlog)
         } catch {
@@ -134,9 +136,28 @@ final class SMTPDServer {
         pools[profile].addWorker(descriptor: descriptor)
     }
 
+    /// Sessions alive now.
+    var sessions: Int { registry.count }
+
+    /// Stops accepting at the addresses chosen, without losing a connection: one that was accepted and is still on its way to its loop
+    /// would be closed with its listener, and one that waits in the kernel's queue is left there for whoever shares the socket.
+    func stopAccepting(_ isChosen: (String) -> Bool) {
+        let chosen = listeners.filter { isChosen($0.address) }.map(\.channel)
+        listeners.removeAll { isChosen($0.address) }
+        for listener in chosen { try? listener.setOption(.autoRead, value: false).wait() }
+        // From the listener's loop to the session's, back to the listener's, and to the session's once more (ServerBootstrap).
+        for _ in 0..<2 {
+            for loop in loops { try? loop.loop.submit {}.wait() }
+        }
+        for listener in chosen { try? listener.close().wait() }
+    }
+
+    /// Idle sessions get 421, the others after the message they are in.
+    func sendIdleAway() { registry.shutDown() }
+
     /// Stops accepting, lets sessions finish what they are in, returns when they are gone. The supervisor bounds the time.
     func shutDown() {
-        for listener in listeners { listener.close(promise: nil) }
+        stopAccepting { _ in true }
         registry.shutDown()
         while registry.count > 0 { usleep(10_000) }
         for pool in pools { pool.close() }

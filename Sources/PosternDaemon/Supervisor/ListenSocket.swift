@@ -3,12 +3,19 @@ package import SMTPCore
 
 /// A bound, listening TCP socket, kept by the supervisor for its whole life: roles come and go, connections queue here meanwhile.
 package struct ListenSocket: Sendable, Hashable {
-    package let service: String
+    package private(set) var service: String
     package let address: IPAddress
     package let port: UInt16
     let descriptor: CInt
 
     var display: String { if case .v6 = address { "[\(address)]:\(port)" } else { "\(address):\(port)" } }
+
+    /// The same socket for another service of master.cf.
+    func serving(_ service: String) -> ListenSocket {
+        var copy = self
+        copy.service = service
+        return copy
+    }
 
     static let backlog: CInt = 1024
 
@@ -37,7 +44,7 @@ package struct ListenSocket: Sendable, Hashable {
         }
     }
 
-    /// A socket that listens already.
+    /// A socket that listens already: passed by a service manager, or by the program that this one has replaced.
     init(service: String, address: IPAddress, port: UInt16, adopting descriptor: CInt) {
         self.service = service
         self.address = address

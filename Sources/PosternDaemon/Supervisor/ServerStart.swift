@@ -10,9 +10,22 @@ package enum ServerStart {
     package static func run(configurationDirectory: String, notify: Bool = false) -> CInt {
         let check = StartupCheck(configurationDirectory: configurationDirectory)
         for line in check.report(verbose: false) { report(line) }
-        guard check.passes, let configuration = check.configuration else { return 1 }
+        guard check.passes, let configuration = check.configuration, let plan = ServerPlan(check) else { return 1 }
         do {
-            return try serve(configuration, notes: check.diagnostics, notify: notify)
+            return try serve(configuration, plan, notes: check.diagnostics, notify: notify)
+        } catch {
+            report("postern: \(error)")
+            return 1
+        }
+    }
+
+    /// Goes on as the server that this process was before its program was replaced; see `postern upgrade`.
+    /// - Parameter state: the descriptor of what the program before has left.
+    package static func resume(configurationDirectory: String, state: CInt) -> CInt {
+        do {
+            guard let read = Supervisor.readState(state) else { throw RoleFailure("the state of the program before cannot be read") }
+            close(state)
+            return try Supervisor.resume(read, configurationDirectory: configurationDirectory)
         } catch {
             report("postern: \(error)")
             return 1
@@ -51,7 +64,7 @@ package enum ServerStart {
         return 1
     }
 
-    private static func serve(_ configuration: Configuration, notes: [Diagnostic], notify: Bool) throws -> CInt {
+    private static func serve(_ configuration: Configuration, _ plan: ServerPlan, notes: [Diagnostic], notify: Bool) throws -> CInt {
         let main = configuration.main
         let queueDirectory = main.text("queue_directory")
         let owner = try Account.owner(main)
@@ -65,7 +78,6 @@ package enum ServerStart {
         let mended = try Directories.prepareQueue(queueDirectory, owner: owner)
         // Held until the process ends.
         let lock = try PIDFile(queueDirectory: queueDirectory, configurationDirectory: configuration.directory)
-        defer { withExtendedLifetime(lock) {} }
         let listeners = try bind(configuration)
         DescriptorLimit.raise()
         let writer = try LogWriter(LogDestination(main), hostName: main.text("myhostname"))
@@ -74,13 +86,21 @@ package enum ServerStart {
         for note in notes {
             if note.severity == .warning { log.warning(note.text) } else { log.info("note: \(note.text)") }
         }
-        let plan = ServerPlan(
+        let setup = Supervisor.Setup(
             configurationDirectory: configuration.directory,
             queueDirectory: queueDirectory,
-            loops: ServerPlan.loops,
-            workersPerProfile: SASLProfiles(configuration).cyrus.map { _ in main.integer("smtpd_sasl_worker_limit") }
+            program: ChildProcess.ownPath(),
+            loops: ServerPlan.loops
         )
-        let supervisor = Supervisor(plan: plan, listeners: listeners, log: log, signals: try SignalDescriptor()) {
+        let supervisor = Supervisor(
+            setup: setup,
+            plan: plan,
+            listeners: listeners,
+            log: log,
+            logSetup: SupervisorState.LogSetup(LogDestination(main), hostName: main.text("myhostname"), tag: log.tag),
+            signals: try SignalDescriptor(),
+            lock: lock
+        ) {
             log.info("daemon started -- version \(PosternVersion.number), configuration \(configuration.directory)")
             ServiceManager().ready("serving \(configuration.directory)")
             if notify { letGo() }

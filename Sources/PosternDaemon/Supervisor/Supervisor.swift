@@ -1,14 +1,41 @@
 import Glibc
 import MailLog
 
-/// The trusted part: starts the roles, gives them their descriptors, restarts the dead, ends them all. It reads signals and the roles'
-/// short messages, nothing else; no byte of the network reaches it.
+/// The trusted part: starts the roles, gives them their descriptors, replaces them by new generations, restarts the dead, ends them all. It
+/// reads signals, the administrator's requests and the roles' short messages, nothing else; no byte of the network reaches it, and no file
+/// that the configuration names is parsed here.
 final class Supervisor {
-    private let plan: ServerPlan
-    private let listeners: [ListenSocket]
-    private let log: MailLog
-    private let signals: SignalDescriptor
-    private var roles: [RoleProcess]
+    struct Setup {
+        var configurationDirectory: String
+        var queueDirectory: String
+        /// The program to run roles from; a file that may have been replaced by a newer one meanwhile.
+        var program: String
+        /// Event loops of the smtpd role, and so hand-off connections to the queue role.
+        var loops: Int
+        /// Seconds sessions may take to finish after SIGTERM.
+        var stopLimit = 15.0
+    }
+
+    let setup: Setup
+    let log: MailLog
+    let logSetup: SupervisorState.LogSetup
+    let signals: SignalDescriptor
+    let lock: PIDFile
+    /// Of the generation that accepts.
+    var plan: ServerPlan
+    var listeners: [ListenSocket]
+    var generation: Int
+    var roles: [RoleProcess] = []
+    var attempt: Attempt?
+    /// Why to reload again once the attempt under way has ended.
+    var nextReload: String?
+    var wantsUpgrade = false
+    var lastReload: ReloadResult?
+    var queueMustRestart = false
+    var watch = FileWatch()
+    var keys = TicketKeyRing()
+    var requests: RequestSocket?
+    let startedAt: Int
     private var stopping: Stop?
     /// Called once, when every role has reported ready.
     private var onReady: (() -> Void)?
@@ -21,83 +48,119 @@ final class Supervisor {
         var killed = false
     }
 
-    init(plan: ServerPlan, listeners: [ListenSocket], log: MailLog, signals: SignalDescriptor, onReady: @escaping () -> Void) {
+    init(
+        setup: Setup,
+        plan: ServerPlan,
+        listeners: [ListenSocket],
+        generation: Int = 1,
+        log: MailLog,
+        logSetup: SupervisorState.LogSetup,
+        signals: SignalDescriptor,
+        lock: PIDFile,
+        onReady: (() -> Void)?
+    ) {
+        self.setup = setup
         self.plan = plan
         self.listeners = listeners
+        self.generation = generation
         self.log = log
+        self.logSetup = logSetup
         self.signals = signals
+        self.lock = lock
         self.onReady = onReady
-        // The order is that of the descriptors' flow; each role finds its peers by messages, so any order of death works.
-        roles = [RoleProcess(role: .queue)]
-        for (profile, workers) in plan.workersPerProfile.enumerated() {
-            for worker in 0..<workers { roles.append(RoleProcess(role: .authentication(profile: profile, worker: worker))) }
-        }
-        roles.append(RoleProcess(role: .smtpd))
+        startedAt = time(nil)
     }
 
     /// Runs until told to stop. Returns the process's exit status.
     func run() -> CInt {
-        for index in roles.indices { start(index) }
+        openRequests()
+        watch.follow(plan.watched)
+        _ = keys.rotate(now: monotonicSeconds())
+        roles = [RoleProcess(.queue, generation: 0, standing: .current)] + makeRoles(of: plan, generation: generation, standing: .current)
+        for role in roles { start(role) }
+        return serve()
+    }
+
+    /// - Parameter afterUpgrade: signals may have come while the program was replaced.
+    func serve(afterUpgrade: Bool = false) -> CInt {
+        if afterUpgrade { reapAll() }
         while true {
-            let running = roles.compactMap(\.control)
-            let readable = waitReadable([signals.descriptor] + running.map(\.descriptor), atMost: nextDeadline())
+            let running = roles.filter { $0.control != nil }
+            let own = [signals.descriptor, watch.descriptor] + (requests?.descriptors ?? [])
+            let readable = waitReadable(own + running.compactMap(\.control?.descriptor), atMost: nextDeadline())
             if readable.contains(signals.descriptor) { for signal in signals.read() { handle(signal) } }
-            for control in running where readable.contains(control.descriptor) { receive(on: control) }
+            if readable.contains(watch.descriptor) { watch.stir(now: monotonicSeconds()) }
+            for request in requests?.take(readable) ?? [] { answer(request) }
+            for role in running where role.control.map({ readable.contains($0.descriptor) }) == true { receive(from: role) }
             if let status = advance() { return status }
         }
     }
 
+    /// The roles of one generation, workers first.
+    func makeRoles(of plan: ServerPlan, generation: Int, standing: RoleProcess.Standing) -> [RoleProcess] {
+        var made: [RoleProcess] = []
+        for (profile, workers) in plan.workersPerProfile.enumerated() {
+            for worker in 0..<workers {
+                made.append(RoleProcess(.authentication(profile: profile, worker: worker), generation: generation, standing: standing))
+            }
+        }
+        return made + [RoleProcess(.smtpd, generation: generation, standing: standing)]
+    }
+
     // MARK: Starting
 
-    private func start(_ index: Int) {
-        let role = roles[index].role
+    func start(_ role: RoleProcess) {
+        role.startedAt = monotonicSeconds()
+        role.isReady = false
+        role.isStopping = false
+        role.restartAt = nil
+        role.sessions = 0
         do {
             let (own, theirs) = try ControlChannel.pair()
             defer { theirs.close() }
-            roles[index].pid = try ChildProcess.start(
-                ChildProcess.ownPath(),
-                ["role", role.argument, "-c", plan.configurationDirectory],
+            own.neverWait()
+            let arguments = ["role", role.role.argument, "-c", setup.configurationDirectory]
+            role.pid = try ChildProcess.start(
+                ChildProcess.samePath(as: setup.program),
+                named: setup.program,
+                arguments,
                 control: theirs.descriptor
             )
-            roles[index].control = own
-            roles[index].startedAt = monotonicSeconds()
-            roles[index].isReady = false
-            roles[index].restartAt = nil
+            role.control = own
         } catch {
-            log.error("cannot start the \(role) role: \(error)")
-            roles[index].restartAt = monotonicSeconds() + RestartPolicy.longestPause
+            log.error("cannot start the \(role.description): \(error)")
+            role.restartAt = monotonicSeconds() + RestartPolicy.longestPause
+            if role.standing == .next { fail("\(error)") }
             return
         }
-        introduce(index)
-        roles[index].control?.send(.start)
+        introduce(role)
     }
 
     /// Connects a role that has just been started with its neighbours.
-    private func introduce(_ index: Int) {
-        switch roles[index].role {
+    private func introduce(_ role: RoleProcess) {
+        switch role.role {
         case .smtpd:
-            for listener in listeners {
-                let address = listener.display
-                roles[index].control?.send(.listen(service: listener.service, address: address), passing: listener.descriptor)
+            role.control?.send(.ticketKeys(keys.keys))
+            for listener in role.standing == .next ? attempt?.listeners ?? [] : listeners {
+                role.control?.send(.listen(service: listener.service, address: listener.display), passing: listener.descriptor)
             }
-            connectHandOffs()
-            for (worker, process) in roles.enumerated() {
-                if case .authentication = process.role { connectWorker(worker) }
-            }
-        case .queue: connectHandOffs()
-        case .authentication: connectWorker(index)
+            connectHandOffs(of: role)
+            for worker in roles where worker.role.isWorker && worker.generation == role.generation { connect(role, with: worker) }
+        case .queue: for smtpd in roles where smtpd.role == .smtpd { connectHandOffs(of: smtpd) }
+        case .authentication:
+            for smtpd in roles where smtpd.role == .smtpd && smtpd.generation == role.generation { connect(smtpd, with: role) }
+        case .plan: break
         }
     }
 
-    private func connectHandOffs() {
-        guard let smtpd = control(of: .smtpd), let queue = control(of: .queue) else { return }
-        for loop in 0..<plan.loops { connect(smtpd, queue, .handOff(loop: loop)) }
+    private func connectHandOffs(of smtpd: RoleProcess) {
+        guard let queue = roles.first(where: { $0.role == .queue })?.control, let control = smtpd.control else { return }
+        for loop in 0..<setup.loops { connect(control, queue, .handOff(loop: loop)) }
     }
 
-    private func connectWorker(_ index: Int) {
-        guard case .authentication(let profile, _) = roles[index].role, let worker = roles[index].control, let smtpd = control(of: .smtpd)
-        else { return }
-        connect(smtpd, worker, .authentication(profile: profile))
+    private func connect(_ smtpd: RoleProcess, with worker: RoleProcess) {
+        guard case .authentication(let profile, _) = worker.role, let one = smtpd.control, let other = worker.control else { return }
+        connect(one, other, .authentication(profile: profile))
     }
 
     /// Gives each of two roles one end of a new connection. An end nobody takes is closed with its datagram, which the other side notices.
@@ -109,32 +172,50 @@ final class Supervisor {
         close(b)
     }
 
-    private func control(of role: Role) -> ControlChannel? { roles.first { $0.role == role }?.control }
-
     // MARK: Events
 
-    private func receive(on control: ControlChannel) {
-        guard let index = roles.firstIndex(where: { $0.control?.descriptor == control.descriptor }) else { return }
-        switch control.receive() {
-        case .message(.ready, _):
-            roles[index].isReady = true
-            if let onReady, roles.allSatisfy(\.isReady) {
-                self.onReady = nil
-                onReady()
-            }
-        case .message(.reopenLog, _):
+    /// What a role says is a stranger's word: bounded in size by the channel, in number here, and believed only where it harms nobody else.
+    private func receive(from role: RoleProcess) {
+        guard let control = role.control else { return }
+        let received = control.receive()
+        if case .closed = received {
+            control.close()
+            role.control = nil
+            return
+        }
+        guard role.budget.receive(at: monotonicSeconds(), limit: role.role == .plan ? 2 * ServerPlan.limit : MessageBudget.messages) else {
+            log.error("\(role.description) sends too many messages: killing process \(role.pid)")
+            control.close()
+            role.control = nil
+            kill(role.pid, SIGKILL)
+            return
+        }
+        switch received {
+        case .message(.ready, nil) where !role.isReady: becameReady(role)
+        case .message(.reopenLog, nil):
             // At most once a second: a role is not trusted with our time.
-            if monotonicSeconds() - roles[index].logPassedAt >= 1 { passLog(to: index) }
-        case .message(.failed(let reason), _):
-            log.fatal("\(roles[index].role): \(reason)")
+            if monotonicSeconds() - role.logPassedAt >= 1 { passLog(to: role) }
+        case .message(.failed(let reason), nil):
+            log.fatal("\(role.description): \(reason)")
             if onReady != nil { startFailure = startFailure ?? reason }
+            if role.standing == .next, role.role != .plan { fail(reason) }
+        case .message(.sessions(let count), nil) where role.role == .smtpd: role.sessions = count
+        case .message(.plan(let item), nil) where role.role == .plan: took(item)
         case .message(_, let descriptor):
-            log.warning("\(roles[index].role) role sent an unexpected message")
+            if role.budget.mayComplain() { log.warning("\(role.description) sent an unexpected message") }
             if let descriptor { close(descriptor) }
-        case .malformed: log.warning("\(roles[index].role) role sent a malformed message")
-        case .closed:
-            roles[index].control?.close()
-            roles[index].control = nil
+        case .malformed: if role.budget.mayComplain() { log.warning("\(role.description) sent a malformed message") }
+        case .nothing, .closed: break
+        }
+    }
+
+    private func becameReady(_ role: RoleProcess) {
+        role.isReady = true
+        if role.standing == .next { return commitIfReady() }
+        if role.role == .smtpd { role.control?.send(.start) }
+        if let onReady, roles.allSatisfy(\.isReady) {
+            self.onReady = nil
+            onReady()
         }
     }
 
@@ -144,41 +225,62 @@ final class Supervisor {
         case SIGTERM, SIGINT: beginStop()
         case SIGUSR1:
             (log.sink as? LogWriter)?.reopen()
-            for index in roles.indices { passLog(to: index) }
-        case SIGHUP: log.warning("reload is not available yet: restart to apply a changed configuration")
+            for role in roles { passLog(to: role) }
+        case SIGHUP: reload("SIGHUP")
         default: break
         }
     }
 
     /// Gives a role a new descriptor of the log, which it can no longer open for itself.
-    private func passLog(to index: Int) {
+    private func passLog(to role: RoleProcess) {
         let fresh = (log.sink as? LogWriter)?.freshDescriptor()
-        roles[index].logPassedAt = monotonicSeconds()
-        roles[index].control?.send(.reopenLog, passing: fresh ?? -1)
+        role.logPassedAt = monotonicSeconds()
+        role.control?.send(.reopenLog, passing: fresh ?? -1)
         if let fresh { close(fresh) }
     }
 
     private func reapAll() {
         while let (pid, end) = ChildProcess.reap() {
-            guard let index = roles.firstIndex(where: { $0.pid == pid }) else { continue }
-            let lifetime = monotonicSeconds() - roles[index].startedAt
-            roles[index].pid = 0
-            roles[index].isReady = false
-            // A last message (why it failed) may still be waiting.
-            while let control = roles[index].control { receive(on: control) }
-            if stopping != nil { continue }
-            let pause = roles[index].restarts.pause(afterLifetime: lifetime)
-            roles[index].restartAt = monotonicSeconds() + pause
-            log.warning("\(roles[index].role) role, process \(pid), \(end): starting it again\(pause > 0 ? " in \(Int(pause)) s" : "")")
+            guard let role = roles.first(where: { $0.pid == pid }) else { continue }
+            // Last messages (why it failed, the end of a plan) may still be waiting; bounded, as are all.
+            for _ in 0...(2 * ServerPlan.limit) where role.control != nil {
+                receive(from: role)
+            }
+            role.control?.close()
+            role.control = nil
+            role.pid = 0
+            role.isReady = false
+            ended(role, pid, end)
         }
+    }
+
+    private func ended(_ role: RoleProcess, _ pid: pid_t, _ end: ChildProcess.End) {
+        if stopping != nil { return }
+        if role.standing != .current {
+            roles.removeAll { $0 === role }
+            if role.standing == .next {
+                fail("the \(role.role) role ended: \(end)")
+            } else if role.role == .smtpd, role.retiredAt > 0 {
+                log.info("generation \(role.generation) has ended\(end == .exited(0) ? "" : ": \(end)")")
+            }
+            return
+        }
+        if role.isStopping, role.role == .queue { return start(role) }
+        role.deaths += 1
+        let pause = role.restarts.pause(afterLifetime: monotonicSeconds() - role.startedAt)
+        role.restartAt = monotonicSeconds() + pause
+        log.warning("\(role.description), process \(pid), \(end): starting it again\(pause > 0 ? " in \(Int(pause)) s" : "")")
     }
 
     // MARK: Time
 
     private func nextDeadline() -> Double {
         let now = monotonicSeconds()
-        let times = roles.compactMap(\.restartAt) + [stopping?.deadline, manager.ping(at: now)].compactMap { $0 }
-        return max(0, (times.min() ?? now + 60) - now)
+        var times =
+            roles.compactMap(\.restartAt) + [stopping?.deadline, attempt?.deadline, watch.checkAt, manager.ping(at: now)].compactMap { $0 }
+        if roles.contains(where: { $0.standing == .retired || $0.isStopping }) { times.append(now + 1) }
+        times.append(keys.rotateAt)
+        return max(0, min(times.min() ?? now + 60, now + 60) - now)
     }
 
     /// Does what is due; an exit status when everything has ended.
@@ -186,37 +288,51 @@ final class Supervisor {
         if startFailure != nil, stopping == nil { beginStop() }
         if stopping != nil { return advanceStop() }
         let now = monotonicSeconds()
-        for index in roles.indices {
-            if let time = roles[index].restartAt, time <= now { start(index) }
+        for role in roles {
+            if let time = role.restartAt, time <= now { start(role) }
         }
+        if let attempt, now >= attempt.deadline { fail("it was not ready within \(Int(Attempt.limit)) s") }
+        if let changes = watch.changes(now: now), !changes.isEmpty {
+            reload("changed: \(changes.prefix(3).joined(separator: ", "))\(changes.count > 3 ? " and \(changes.count - 3) more" : "")")
+        }
+        if keys.rotate(now: now) {
+            for role in roles where role.role == .smtpd { role.control?.send(.ticketKeys(keys.keys)) }
+        }
+        advanceRetired(now)
         return nil
     }
 
-    private func beginStop() {
+    var isStopping: Bool { stopping != nil }
+
+    func beginStop() {
         guard stopping == nil else { return }
-        for index in roles.indices { roles[index].restartAt = nil }
-        stopping = Stop(deadline: monotonicSeconds() + plan.stopLimit, phase: 0)
+        if attempt != nil { fail("the server is stopping") }
+        nextReload = nil
+        for role in roles { role.restartAt = nil }
+        stopping = Stop(deadline: monotonicSeconds() + setup.stopLimit, phase: 0)
         manager.stopping()
         // Sessions first: the queue must still be there to take what they are committing.
-        control(of: .smtpd)?.send(.stop)
+        for role in roles where role.role == .smtpd { role.control?.send(.stop) }
     }
 
     private func advanceStop() -> CInt? {
         guard var stop = stopping else { return nil }
         let now = monotonicSeconds()
         if stop.phase == 0, !roles.contains(where: { $0.role == .smtpd && $0.isRunning }) {
-            stop = Stop(deadline: now + plan.stopLimit, phase: 1)
+            stop = Stop(deadline: now + setup.stopLimit, phase: 1)
             for role in roles { role.control?.send(.stop) }
         }
         if now >= stop.deadline, !stop.killed {
             stop.killed = true
             stop.deadline = now + 5
             for role in roles where role.isRunning && (stop.phase == 1 || role.role == .smtpd) {
-                log.warning("\(role.role) role did not end in time: killing process \(role.pid)")
+                log.warning("\(role.description) did not end in time: killing process \(role.pid)")
                 kill(role.pid, SIGKILL)
             }
         }
         stopping = stop
-        return roles.contains(where: \.isRunning) ? nil : (startFailure == nil ? 0 : 1)
+        guard !roles.contains(where: \.isRunning) else { return nil }
+        requests?.close()
+        return startFailure == nil ? 0 : 1
     }
 }

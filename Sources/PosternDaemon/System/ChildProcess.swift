@@ -10,11 +10,22 @@ enum ChildProcess {
         return unsafe String(cString: path)
     }
 
+    /// The program this process runs, though its file may have been replaced since.
+    static func samePath(as program: String) -> String {
+        unsafe access("/proc/self/exe", X_OK) == 0 ? "/proc/self/exe" : program
+    }
+
     /// Starts `path`; `control` becomes descriptor 3. Everything else that is close-on-exec stays here.
-    static func start(_ path: String, _ arguments: [String], control: CInt, newSession: Bool = false) throws(SystemError) -> pid_t {
+    static func start(
+        _ path: String,
+        named name: String? = nil,
+        _ arguments: [String],
+        control: CInt,
+        newSession: Bool = false
+    ) throws(SystemError) -> pid_t {
         var pid: pid_t = 0
         let environment = passedEnvironment()
-        let code = unsafe withCStrings([path] + arguments) { argv in
+        let code = unsafe withCStrings([name ?? path] + arguments) { argv in
             unsafe withCStrings(environment) { envp in unsafe postern_spawn(&pid, path, argv, envp, control, newSession ? 1 : 0) }
         }
         guard code == 0 else { throw SystemError("starting \(path)", code: code) }

@@ -21,18 +21,28 @@ struct ControlChannel: Sendable {
         return unsafe bytes.withUnsafeBytes { unsafe postern_send_fd(descriptor, $0.baseAddress, $0.count, passing) } >= 0
     }
 
+    /// From now on neither ``send(_:passing:)`` nor ``receive()`` waits on this end: a role that does not read must not stop the supervisor.
+    func neverWait() {
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        var size: CInt = 1 << 20
+        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
+    }
+
     enum Received {
         case message(ControlMessage, descriptor: CInt?)
         /// Not one of our messages; a descriptor that came with it has been closed.
         case malformed
         case closed
+        /// There is no message now, and ``neverWait()`` was called.
+        case nothing
     }
 
-    /// Blocks until a message comes.
+    /// Blocks until a message comes, unless ``neverWait()`` was called.
     func receive() -> Received {
         var bytes = [UInt8](repeating: 0, count: ControlMessage.maximumLength)
         var passed: CInt = -1
         let count = unsafe bytes.withUnsafeMutableBytes { unsafe postern_receive_fd(descriptor, $0.baseAddress, $0.count, &passed) }
+        if count < 0, errno == EAGAIN { return .nothing }
         guard count > 0 else { return .closed }
         guard let message = ControlMessage(text: String(decoding: bytes[..<count], as: UTF8.self)) else {
             if passed >= 0 { Glibc.close(passed) }

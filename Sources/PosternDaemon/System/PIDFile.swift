@@ -2,7 +2,10 @@ import Glibc
 
 /// The file that says which process serves a queue directory. A lock on it, not its content, tells whether that process lives.
 struct PIDFile {
-    private let descriptor: CInt
+    let descriptor: CInt
+
+    /// The file that this process holds locked already.
+    init(adopting descriptor: CInt) { self.descriptor = descriptor }
 
     static func path(queueDirectory: String) -> String { "\(queueDirectory)/pid/postern.pid" }
 

@@ -1,0 +1,409 @@
+"""Generations: reload, changed certificates, broken configurations, upgrade, and the death of roles, under load.
+
+POSTERN_SOAK_SECONDS makes the load runs longer (60), POSTERN_SOAK_RATE sets their connections per second (2000).
+"""
+
+import json
+import os
+import shutil
+import signal
+import smtplib
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import postern
+from postern import Case, Server, free_port, needs, run, wait_for
+
+SECONDS = float(os.environ.get("POSTERN_SOAK_SECONDS", "8"))
+RATE = float(os.environ.get("POSTERN_SOAK_RATE", "200"))
+
+
+def status(server):
+    return json.loads(run("status", "--json", "-c", server.directory).stdout)
+
+
+def reload(server, check=True):
+    return run("reload", "-c", server.directory, check=check)
+
+
+class Load:
+    """connload.c against a port, with its verdict."""
+
+    def __init__(self, case, port, seconds=SECONDS, rate=RATE, threads=24):
+        directory = tempfile.mkdtemp(prefix="postern-load-")
+        case.addCleanup(shutil.rmtree, directory, ignore_errors=True)
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "connload.c")
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        subprocess.run([compiler, "-O2", "-pthread", "-o", f"{directory}/connload", source], check=True)
+        self.until = time.monotonic() + seconds
+        self.process = subprocess.Popen([f"{directory}/connload", str(port), str(seconds), str(threads), str(rate)], stdout=subprocess.PIPE, text=True)
+        case.addCleanup(lambda: self.process.poll() is None and self.process.kill())
+
+    @property
+    def runs(self):
+        return time.monotonic() < self.until
+
+    def result(self):
+        output, _ = self.process.communicate(timeout=180)
+        return json.loads(output)
+
+
+class Dialogue:
+    """One plain SMTP connection, line by line."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.file = self.socket.makefile("rb")
+        self.reply()
+
+    def reply(self):
+        while True:
+            line = self.file.readline().decode()
+            if len(line) < 4 or line[3] != "-":
+                return line
+
+    def say(self, line):
+        self.socket.sendall(line.encode() + b"\r\n")
+        return self.reply()
+
+    def transaction(self):
+        return [self.say(line) for line in ("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")]
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+class Reload(Case):
+    def test_no_connection_is_refused_while_reloading(self):
+        server = self.server(sink=self.sink())
+        load = Load(self, server.plain)
+        reloads = 0
+        while load.runs:
+            reload(server)
+            reloads += 1
+            time.sleep(2)
+        result = load.result()
+        print(f"  {result['connections']} connections, {reloads} reloads", end=" ", flush=True)
+        self.assertEqual(result["failures"], 0, f"{result}\n{server.log()[-3000:]}")
+        self.assertGreater(result["connections"], 50)
+        self.assertGreaterEqual(status(server)["generation"], 1 + reloads)
+        wait_for(lambda: len(status(server)["generations"]) == 1, seconds=30, what="the end of old generations")
+
+    def test_the_queue_role_takes_a_changed_relay_configuration(self):
+        server = self.server(sink=(sink := self.sink()))
+        good = server.read("main.cf")
+        load = Load(self, server.plain, seconds=5)
+        queues = {server.roles()["queue"]}
+        for number in range(3):
+            server.write("main.cf", good + f"smtp_helo_name = relay{number}.example.com\n")
+            reload(server)
+            time.sleep(1)
+            queues.add(server.roles().get("queue"))
+        result = load.result()
+        self.assertEqual(result["failures"], 0, f"{result}\n{server.log()[-3000:]}")
+        self.assertGreaterEqual(len(queues), 3)
+        # Exactly once: what a queue role has not stored is sent to the next, and nothing else is. What was in delivery waits for its turn.
+        def arrived():
+            server.queue("flush", "ALL")
+            return len(sink.messages()) >= result["connections"]
+        wait_for(arrived, seconds=40, what="all messages at the sink")
+        self.assertEqual(len(sink.messages()), result["connections"])
+
+    def test_a_session_in_data_finishes_in_its_generation(self):
+        server = self.server(sink=(sink := self.sink()))
+        session = Dialogue(server.plain)
+        self.addCleanup(session.close)
+        session.say("EHLO me")
+        self.assertTrue(session.transaction()[2].startswith("354"))
+        session.socket.sendall(b"Subject: half\r\n\r\nfirst half\r\n")
+        reload(server)
+        reload(server)
+        self.assertIn("retired", [g["state"] for g in status(server)["generations"]])
+        session.socket.sendall(b"second half\r\n.\r\n")
+        self.assertTrue(session.reply().startswith("250"))
+        self.assertIn(b"second half", sink.wait(1)[0])
+        self.assertTrue(session.say("QUIT").startswith("221"))
+        wait_for(lambda: len(status(server)["generations"]) == 1, what="the end of the old generation")
+
+    def test_idle_sessions_are_sent_away_after_a_bound(self):
+        server = self.server(main="smtpd_drain_time = 1s\n")
+        session = Dialogue(server.plain)
+        self.addCleanup(session.close)
+        session.say("EHLO me")
+        reload(server)
+        self.assertTrue(session.reply().startswith("421 4.3.2"))
+
+    def test_ports_come_and_go(self):
+        server = self.server()
+        new = free_port()
+        before = server.read("master.cf")
+        server.write("master.cf", before + f"\n127.0.0.1:{new} inet n - n - - smtpd\n")
+        reload(server)
+        session = Dialogue(new)
+        self.addCleanup(session.close)
+        server.write("master.cf", before)
+        reload(server)
+        wait_for(lambda: not postern.port_open(new), what="the port's end")
+        self.assertTrue(session.say("NOOP").startswith("250"))
+        self.assertTrue(postern.port_open(server.plain))
+
+    def test_a_changed_parameter_is_served_and_a_broken_one_is_not(self):
+        server = self.server()
+        good = server.read("main.cf")
+        server.write("main.cf", good + "smtpd_banner = changed.example.com ESMTP\n")
+        os.kill(server.process.pid, signal.SIGHUP)
+        server.wait_log("generation 2")
+        with socket.create_connection(("127.0.0.1", server.plain), timeout=20) as s:
+            self.assertIn(b"changed.example.com", s.recv(200))
+        line = len((good + "x").splitlines())
+        server.write("main.cf", good + "smtpd_recipient_limit = many\n")
+        result = reload(server, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"main.cf:{line}:", result.stderr)
+        self.assertIn(f"main.cf:{line}:", server.wait_log("goes on"))
+        self.assertIn(f"main.cf:{line}:", run("status", "-c", server.directory).stdout)
+        self.assertEqual(run("check", "--live", "-c", server.directory, check=False).returncode, 1)
+        with socket.create_connection(("127.0.0.1", server.plain), timeout=20) as s:
+            self.assertIn(b"changed.example.com", s.recv(200))
+        server.write("main.cf", good)
+        reload(server)
+        self.assertEqual(run("check", "--live", "-c", server.directory).returncode, 0)
+
+    def test_rates_survive(self):
+        server = self.server(main="smtpd_client_message_rate_limit = 3\nsmtpd_client_event_limit_exceptions =\n")
+        def send():
+            session = Dialogue(server.plain)
+            session.say("EHLO me")
+            reply = session.say("MAIL FROM:<a@example.com>")
+            session.close()
+            return reply
+        for _ in range(3):
+            self.assertTrue(send().startswith("250"))
+        reload(server)
+        time.sleep(1.5)
+        self.assertTrue(send().startswith("450"), server.log()[-2000:])
+
+    @needs("openssl")
+    def test_tickets_survive(self):
+        server = self.server(tls=True)
+        session = f"{server.directory}/session"
+        def connect(*options):
+            return subprocess.run(
+                ["openssl", "s_client", "-connect", f"127.0.0.1:{server.plain}", "-starttls", "smtp", "-tls1_2", *options],
+                input="QUIT\r\n", capture_output=True, text=True, timeout=60).stdout
+        connect("-sess_out", session)
+        self.assertIn("Reused", connect("-sess_in", session))
+        reload(server)
+        self.assertIn("Reused", connect("-sess_in", session))
+        os.kill(server.roles()["smtpd"], signal.SIGKILL)
+        server.wait_log("starting it again")
+        self.assertIn("Reused", connect("-sess_in", session))
+
+
+class Watch(Case):
+    """Certificates that change by themselves."""
+
+    def certificate(self, server):
+        with socket.create_connection(("127.0.0.1", server.plain), timeout=30) as s:
+            s.recv(500)
+            s.sendall(b"EHLO me\r\n")
+            s.recv(2000)
+            s.sendall(b"STARTTLS\r\n")
+            s.recv(500)
+            import ssl
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            with context.wrap_socket(s) as tls:
+                return tls.getpeercert(binary_form=True)
+
+    def make(self, directory):
+        os.makedirs(directory, exist_ok=True)
+        run("cert", "selfsigned", "--name", "localhost", "--out-cert", f"{directory}/cert.pem", "--out-key", f"{directory}/key.pem")
+
+    def watched(self, layout):
+        """A server whose certificate is in `layout(directory)`."""
+        server = Server()
+        self.addCleanup(server.remove)
+        key, cert = layout(server.directory)
+        server.write("main.cf", server.base + f"smtpd_tls_chain_files = {key}, {cert}\nsmtpd_tls_security_level = may\n")
+        return server.start()
+
+    def test_certbot(self):
+        def layout(d):
+            self.make(f"{d}/archive/1")
+            self.make(f"{d}/archive/2")
+            os.makedirs(f"{d}/live")
+            for name in ("key.pem", "cert.pem"):
+                os.symlink(f"../archive/1/{name}", f"{d}/live/{name}")
+            return f"{d}/live/key.pem", f"{d}/live/cert.pem"
+        server = self.watched(layout)
+        before = self.certificate(server)
+        for name in ("key.pem", "cert.pem"):
+            os.symlink(f"../archive/2/{name}", f"{server.directory}/live/new")
+            os.rename(f"{server.directory}/live/new", f"{server.directory}/live/{name}")
+        wait_for(lambda: self.certificate(server) != before, seconds=40, what="the new certificate")
+
+    def test_kubernetes(self):
+        def layout(d):
+            self.make(f"{d}/tls/..1")
+            os.symlink("..1", f"{d}/tls/..data")
+            for name in ("key.pem", "cert.pem"):
+                os.symlink(f"..data/{name}", f"{d}/tls/{name}")
+            return f"{d}/tls/key.pem", f"{d}/tls/cert.pem"
+        server = self.watched(layout)
+        before = self.certificate(server)
+        self.make(f"{server.directory}/tls/..2")
+        os.symlink("..2", f"{server.directory}/tls/..new")
+        os.rename(f"{server.directory}/tls/..new", f"{server.directory}/tls/..data")
+        shutil.rmtree(f"{server.directory}/tls/..1")
+        wait_for(lambda: self.certificate(server) != before, seconds=40, what="the new certificate")
+
+    def test_a_broken_certificate_leaves_the_old_one(self):
+        server = self.server(tls=True)
+        before = self.certificate(server)
+        server.write("cert.pem", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+        server.wait_log("goes on", seconds=40)
+        self.assertEqual(self.certificate(server), before)
+        self.assertIn("cert.pem", "".join(status(server)["problems"]))
+        self.assertEqual(run("check", "--live", "-c", server.directory, check=False).returncode, 1)
+        for name in ("cert.pem", "key.pem"):
+            os.remove(f"{server.directory}/{name}")
+        server.make_certificate()
+        wait_for(lambda: self.certificate(server) != before, seconds=40, what="the new certificate")
+
+    def test_a_table(self):
+        server = Server()
+        self.addCleanup(server.remove)
+        table = server.write("access", "")
+        server.write("main.cf", server.base + f"smtpd_client_restrictions = check_client_access texthash:{table}\n")
+        server.start()
+        self.assertIn(table, status(server)["watched"])
+        server.write("access", "127.0.0.1 REJECT changed table\n")
+        def refused():
+            session = Dialogue(server.plain)
+            session.say("EHLO me")
+            session.say("MAIL FROM:<a@example.com>")
+            reply = session.say("RCPT TO:<b@example.com>")
+            session.close()
+            return "changed table" in reply
+        wait_for(refused, seconds=40, what="the changed table")
+
+
+class Upgrade(Case):
+    def start(self):
+        server = Server(sink=self.sink())
+        self.addCleanup(server.remove)
+        binary = f"{server.directory}/bin/postern"
+        os.makedirs(os.path.dirname(binary))
+        shutil.copy2(postern.BINARY, binary)
+        original, postern.BINARY = postern.BINARY, binary
+        try:
+            server.start()
+        finally:
+            postern.BINARY = original
+        return server, binary
+
+    def install(self, binary, write):
+        write(binary + ".new")
+        os.chmod(binary + ".new", 0o755)
+        os.rename(binary + ".new", binary)
+
+    def test_under_load(self):
+        server, binary = self.start()
+        pid = server.process.pid
+        load = Load(self, server.plain)
+        time.sleep(1)
+        self.install(binary, lambda path: shutil.copy2(postern.BINARY, path))
+        run("upgrade", "-c", server.directory)
+        after = status(server)
+        result = load.result()
+        self.assertEqual(result["failures"], 0, f"{result}\n{server.log()[-3000:]}")
+        self.assertEqual(after["pid"], pid)
+        self.assertEqual(after["generation"], 2)
+        inode = os.stat(binary).st_ino
+        for process in (pid, server.roles()["smtpd"], server.roles()["queue"]):
+            self.assertEqual(os.stat(f"/proc/{process}/exe").st_ino, inode)
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_program_that_cannot_start_changes_nothing(self):
+        server, binary = self.start()
+        def script(path):
+            with open(path, "w") as f:
+                f.write("#!/bin/sh\nexit 3\n")
+        def noise(path):
+            with open(path, "wb") as f:
+                f.write(b"\x7fELF nothing of the kind")
+        for bad in (script, noise):
+            self.install(binary, bad)
+            self.assertEqual(run("upgrade", "-c", server.directory, check=False).returncode, 1)
+            self.assertEqual(status(server)["generation"], 1)
+        os.kill(server.roles()["smtpd"], signal.SIGKILL)
+        server.wait_log("starting it again")
+        session = Dialogue(server.plain)
+        self.assertTrue(session.say("NOOP").startswith("250"))
+        session.close()
+
+
+class Death(Case):
+    def test_smtpd(self):
+        server = self.server(sink=self.sink())
+        session = Dialogue(server.plain)
+        session.say("EHLO me")
+        session.transaction()
+        os.kill(server.roles()["smtpd"], signal.SIGKILL)
+        # No false 250: the session ends without a word.
+        self.assertEqual(session.file.read(), b"")
+        session.close()
+        again = Dialogue(server.plain)
+        self.assertTrue(again.say("NOOP").startswith("250"))
+        again.close()
+        self.assertEqual([role["restarts"] for role in status(server)["roles"] if role["role"] == "smtpd"], [1])
+
+    def test_queue(self):
+        server = self.server(sink=(sink := self.sink()))
+        session = Dialogue(server.plain)
+        self.addCleanup(session.close)
+        session.say("EHLO me")
+        session.transaction()
+        os.kill(server.roles()["queue"], signal.SIGKILL)
+        session.socket.sendall(b"Subject: waits\r\n\r\n.\r\n")
+        reply = session.reply()
+        self.assertIn(reply[:3], ("250", "451"))
+        if reply.startswith("250"):
+            sink.wait(1)
+        wait_for(lambda: any(r["role"] == "queue" and r["ready"] for r in status(server)["roles"]), what="the queue role")
+        self.assertTrue(session.transaction()[2].startswith("354"))
+        self.assertTrue(session.say("Subject: after\r\n\r\n.").startswith("250"))
+
+    def test_auth_worker(self):
+        server = self.server(tls=True, sasl=Server.SASLDB, users=("alice",))
+        for name, pid in server.roles().items():
+            if name.startswith("auth"):
+                os.kill(pid, signal.SIGKILL)
+        def login():
+            client = smtplib.SMTP_SSL("127.0.0.1", server.submissions, timeout=60, context=__import__("ssl")._create_unverified_context())
+            try:
+                client.login("alice", postern.PASSWORD)
+                return True
+            except smtplib.SMTPException:
+                return False
+            finally:
+                client.close()
+        wait_for(login, seconds=60, what="a login")
+
+    def test_a_crash_loop_is_said(self):
+        server = self.server()
+        for _ in range(3):
+            pid = wait_for(lambda: server.roles().get("queue"), seconds=30, what="the queue role")
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda: server.roles().get("queue") != pid, what="its end")
+        self.assertIn("crash loop: queue", run("status", "-c", server.directory).stdout)
+        self.assertEqual(run("check", "--live", "-c", server.directory, check=False).returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
