@@ -54,6 +54,11 @@ test: deps-test ## build everything, run the unit tests, then the acceptance tes
 	$(SWIFT) test --skip-build --no-parallel
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 Tests/Acceptance/run.py
 
+.PHONY: conformance
+conformance: deps-test ## play all dialogues against Postfix and Postern and compare replies, mail and logs (needs root)
+	$(SWIFT) build --product postern
+	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" Tests/Conformance/conformance.py
+
 .PHONY: soak
 soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDULES=100000 KILLS=100 POWERCUTS=60 (Docs/spool.md, Tests)
 	$(SWIFT) build -c release --product spool-soak

@@ -96,7 +96,9 @@ extension Session {
         Reply(policy.bareNewline.rejectCode, .init(5, 5, 2), "\(policy.host) Error: bare <LF> received", closes: closes)
     }
 
+    /// Once in a session.
     func logImproperPipelining(after state: String) {
+        if facts.pipelinedImproperly { return }
         facts.pipelinedImproperly = true
         let data = Self.escaped(feeder.input.readableBytesView.prefix(100))
         log.info("improper command pipelining after \(state) from \(clientText): \(data)")

@@ -48,9 +48,12 @@ extension Session {
 
     /// Logs an address no one could send to, and words the refusal.
     func illegal(_ command: CommandLine, _ index: Int, verb: String) -> Reply {
-        // Characters beyond ASCII are shown, as smtpd(8) does; nothing may end the line.
-        let text = String(decoding: command[index].map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
-        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(text)")
+        // A word whose quotes or brackets stay open is refused unseen, as in Postfix.
+        if !command.tokens[index].isUnbalanced {
+            // Characters beyond ASCII are shown, as smtpd(8) does; nothing may end the line.
+            let text = String(decoding: command[index].map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
+            log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(text)")
+        }
         return verb == "MAIL"
             ? Reply(501, .init(5, 1, 7), "Bad sender address syntax") : Reply(501, .init(5, 1, 3), "Bad recipient address syntax")
     }

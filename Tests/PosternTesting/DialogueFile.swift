@@ -5,10 +5,16 @@
 ///     S: 220 mx.test.example ESMTP Postfix
 ///     C: MAIL FROM:<a@b.example>          adjacent C: lines travel in one flight
 ///     S: 503 5.5.1 Error: *               `*` stands for anything
+///     S: ...                              any number of lines `250-...`
 ///     S: <EOF>                            the server closes the connection
 ///     L: *improper command pipelining*    a line of the server's log
 ///     M: Subject: hello                   a line of the last accepted message
 ///     new                                 a new connection
+///     close                               the client closes the connection
+///     tls                                 the client starts TLS; only with `# needs: server`
+///     # shows: S3.2 S3.3                  the facts of Docs/conformance.md that this shows
+///     # needs: server                     runs against the built server only, not in memory
+///     # differs: ROW [PATTERN]            Postfix differs here: a row of Docs/postfix-differences.md
 ///
 /// In C: lines `\r \n \t \0 \\ \xHH` are bytes, and `\c` at the end leaves out the CRLF.
 package struct DialogueFile: Sendable {
@@ -17,12 +23,16 @@ package struct DialogueFile: Sendable {
         /// Bytes as they go out.
         case send([UInt8])
         case reply(String)
+        case moreOfReply
+        case close
         case end
         case log(String)
         case message(String)
     }
 
     package var parameters: [String: String] = [:]
+    /// TLS and AUTH have their own programs and files: such a dialogue is played by Tests/Acceptance only.
+    package var needsServer = false
     /// With the line number of each, for the report of a failure.
     package var steps: [(line: Int, step: Step)] = [(0, .connect)]
 
@@ -36,12 +46,17 @@ package struct DialogueFile: Sendable {
     package init(_ text: String) throws(SyntaxError) {
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let number = index + 1
-            if line.isEmpty || line.hasPrefix("#") { continue }
+            if line == "# needs: server" { needsServer = true }
+            if line.isEmpty || line.hasPrefix("#") || line == "tls" { continue }
             if line.hasPrefix("set "), let equals = line.firstIndex(of: "=") {
                 let name = line[line.index(line.startIndex, offsetBy: 4)..<equals].filter { $0 != " " }
                 parameters[String(name)] = String(line[line.index(after: equals)...].drop { $0 == " " })
             } else if line == "new" {
                 steps.append((number, .connect))
+            } else if line == "close" {
+                steps.append((number, .close))
+            } else if line == "S: ..." {
+                steps.append((number, .moreOfReply))
             } else if line.hasPrefix("C: ") || line == "C:" {
                 guard let bytes = Self.unescaped(line.dropFirst(3)) else { throw SyntaxError(line: number, text: String(line)) }
                 append(bytes, at: number)

@@ -17,14 +17,20 @@ package struct DialoguePlayer {
 
     package mutating func play(_ file: DialogueFile) async throws {
         var connection: DialogueConnection?
+        var ahead: String?
         for (number, step) in file.steps {
             switch step {
             case .connect:
                 await connection?.close()
                 connection = try await DialogueConnection.connect(port: port)
             case .send(let bytes): try? await connection?.send(bytes)
+            case .close: await connection?.close()
+            case .moreOfReply:
+                repeat { ahead = try await Self.received(connection) } while ahead?.hasPrefix("250-") == true
             case .reply(let pattern):
-                let line = try await Self.received(connection)
+                let received = ahead
+                ahead = nil
+                let line = if let received { received } else { try await Self.received(connection) }
                 if !DialogueFile.matches(line, pattern) { failures.append("line \(number): expected \"\(pattern)\", got \"\(line)\"") }
             case .end:
                 let line = try await Self.received(connection)

@@ -1,0 +1,271 @@
+"""The two servers under comparison: Postfix and Postern in private directories on loopback, each with a recording downstream of its own.
+
+One server serves all dialogues: each set of parameters is a service of master.cf with its own port and `-o` settings.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+SHARE = "/usr/share/postfix"
+PASSWORD = "wonderland"
+
+MAIN = """
+compatibility_level = 3.6
+myhostname = mx.test.example
+mydestination = $myhostname, localhost.$mydomain, localhost
+inet_interfaces = 127.0.0.1
+inet_protocols = all
+mynetworks = 127.0.0.0/8
+alias_maps =
+alias_database =
+local_recipient_maps =
+smtpd_peername_lookup = no
+smtpd_client_connection_count_limit = 0
+smtpd_forbid_bare_newline = normalize
+smtpd_forbid_bare_newline_exclusions =
+smtpd_forbid_unauth_pipelining = yes
+smtpd_sasl_local_domain = $myhostname
+smtpd_tls_chain_files = {directory}/key.pem, {directory}/cert.pem
+smtpd_tls_security_level = none
+relayhost = [127.0.0.1]:{downstream}
+local_transport = smtp:[127.0.0.1]:{downstream}
+relay_transport = smtp:[127.0.0.1]:{downstream}
+virtual_transport = smtp:[127.0.0.1]:{downstream}
+queue_directory = {directory}/spool
+data_directory = {directory}/data
+maillog_file = {directory}/maillog
+maillog_file_prefixes = {directory}
+max_idle = 5s
+"""
+
+SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {directory}/sasl/sasldb2\nmech_list: PLAIN LOGIN\n"
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(condition, seconds=20):
+    """The condition's first true value, or its last one."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return value
+
+
+class Recorder(socketserver.ThreadingTCPServer):
+    """A downstream that takes all mail and keeps it: [(MAIL line, RCPT lines, content)]."""
+
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self):
+        self.messages = []
+        super().__init__(("127.0.0.1", 0), RecorderSession)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def message(self, queue_id, seconds=8):
+        """The message that names the id in its Received header, as lines with its envelope ahead."""
+        mark = f"id {queue_id}\r\n".encode(), f"id {queue_id};".encode()
+        found = wait_for(lambda: [m for m in list(self.messages) if any(x in m[2] for x in mark)], seconds)
+        if not found:
+            return None
+        mail, recipients, content = found[0]
+        # The relay says SIZE of what it stores; recipients may come in any order.
+        return [re.sub(rb" SIZE=\d+", b"", mail).decode("utf-8", "replace"), *sorted(r.decode("utf-8", "replace") for r in recipients),
+                *content.decode("utf-8", "replace").split("\r\n")]
+
+
+class RecorderSession(socketserver.StreamRequestHandler):
+    def handle(self):
+        try:
+            self.session()
+        except OSError:
+            pass
+
+    def session(self):
+        self.wfile.write(b"220 downstream.example ESMTP\r\n")
+        mail, recipients = b"", []
+        while line := self.rfile.readline():
+            verb = line[:4].upper()
+            if verb == b"EHLO":
+                reply = b"250-downstream.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN"
+            elif verb == b"DATA":
+                self.wfile.write(b"354 go ahead\r\n")
+                content = []
+                while (data := self.rfile.readline()) not in (b".\r\n", b""):
+                    content.append(data[1:] if data[:1] == b"." else data)
+                self.server.messages.append((mail, recipients, b"".join(content)))
+                reply, mail, recipients = b"250 2.0.0 taken", b"", []
+            else:
+                if verb == b"MAIL":
+                    mail, recipients = line.strip(), []
+                elif verb == b"RCPT":
+                    recipients.append(line.strip())
+                reply = b"221 bye" if verb == b"QUIT" else b"250 2.0.0 Ok"
+            self.wfile.write(reply + b"\r\n")
+            if verb == b"QUIT":
+                return
+
+
+class Machine:
+    """What both servers have in common: directory, configuration, log."""
+
+    def __init__(self, dialogues, binary):
+        self.directory = tempfile.mkdtemp(prefix="postern-conformance-", dir="/tmp")
+        os.chmod(self.directory, 0o755)
+        for name in ("spool", "data", "sasl"):
+            os.mkdir(self.path(name))
+        self.binary, self.recorder, self.ports, self.configurations = binary, Recorder(), {}, []
+        for dialogue in dialogues:
+            if dialogue.parameters not in self.configurations:
+                self.configurations.append(dialogue.parameters)
+        taken = set()
+        while len(taken) < len(self.configurations):
+            taken.add(free_port())
+        self.port_list = sorted(taken)
+        self.command([binary, "cert", "selfsigned", "--name", "localhost", "--out-cert", self.path("cert.pem"), "--out-key", self.path("key.pem")])
+        self.write("main.cf", MAIN.format(directory=self.directory, downstream=self.recorder.port))
+        self.write("sasl/smtpd.conf", SASL.format(directory=self.directory))
+        self.write("master.cf", self.master())
+        self.command(["saslpasswd2", "-c", "-p", "-f", self.path("sasl/sasldb2"), "-u", "mx.test.example", "alice"], input=PASSWORD)
+        if os.geteuid() == 0:
+            shutil.chown(self.path("data"), "postfix", "postfix")
+            shutil.chown(self.path("sasl/sasldb2"), "root", "postfix")
+            os.chmod(self.path("sasl/sasldb2"), 0o640)
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def command(self, words, **options):
+        result = subprocess.run(words, capture_output=True, text=True, timeout=120, **options)
+        if result.returncode:
+            sys.exit(f"{' '.join(words)}: exit {result.returncode}\n{result.stdout}{result.stderr}{self.log()}")
+
+    def port(self, dialogue):
+        return self.port_list[self.configurations.index(dialogue.parameters)]
+
+    def log(self, offset=0):
+        try:
+            with open(self.path("maillog"), encoding="utf-8", errors="replace") as f:
+                f.seek(offset)
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def log_size(self):
+        try:
+            return os.path.getsize(self.path("maillog"))
+        except FileNotFoundError:
+            return 0
+
+    def settled(self, offset, connections, seconds=5):
+        """The log's lines (tag first) since `offset`, once every connection has its `disconnect` line."""
+        wait_for(lambda: self.log(offset).count(": disconnect from") >= connections, seconds)
+        return self.lines(offset)
+
+    def lines(self, offset):
+        """The log since `offset`, each line from its tag on."""
+        return [re.sub(r"^\w+ +\d+ \S+ \S+ ", "", line) for line in self.log(offset).splitlines()]
+
+    def started(self):
+        wait_for(lambda: all(self.greets(port) for port in self.port_list[:1] + self.port_list[-1:]), 25) or sys.exit(
+            f"no greeting\n{self.complaint()}{self.log()[-3000:]}")
+
+    def complaint(self):
+        try:
+            with open(self.path("stderr")) as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def quiet(self):
+        """Waits until what the start has logged is over."""
+        wait_for(lambda: 2 <= self.log().count(": connect from") == self.log().count(": disconnect from"), 10)
+        time.sleep(0.1)
+
+    @staticmethod
+    def greets(port):
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=10):
+                return True
+        except OSError:
+            return False
+
+    def remove(self):
+        self.stop()
+        self.recorder.shutdown()
+        self.recorder.server_close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Postern(Machine):
+    name = "Postern"
+
+    def master(self):
+        lines = []
+        for port, parameters in zip(self.port_list, self.configurations):
+            lines.append(f"127.0.0.1:{port} inet n - n - - smtpd")
+            lines += [f"  -o {{ {name} = {value} }}" for name, value in parameters.items()]
+        return "\n".join(lines) + "\n" + "".join(f"{n} unix - - n - - {n}\n" for n in ("smtp", "relay", "lmtp", "error", "discard")).replace(
+            "- relay\n", "- smtp\n")
+
+    def start(self):
+        with open(self.path("stderr"), "w") as stderr:
+            self.process = subprocess.Popen([self.binary, "start", "-c", self.directory, "--foreground"], stderr=stderr)
+        self.started()
+        return self
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Postfix(Machine):
+    name = "Postfix"
+
+    def master(self):
+        lines = []
+        for number, (port, parameters) in enumerate(zip(self.port_list, self.configurations)):
+            options = [f"  -o {{ {name} = {value} }}" for name, value in parameters.items()]
+            lines += [f"127.0.0.1:{port} inet n - n - - smtpd", *options]
+            if options:
+                # What Postern's service does in one, Postfix does in three programs.
+                lines += [f"  -o cleanup_service_name=cleanup{number}", f"  -o rewrite_service_name=rewrite{number}"]
+                lines += [f"cleanup{number} unix n - n - 0 cleanup", *options, f"  -o rewrite_service_name=rewrite{number}"]
+                lines += [f"rewrite{number} unix - - n - - trivial-rewrite", *options]
+        with open(f"{SHARE}/master.cf.dist") as f:
+            for line in f:
+                words = line.split()
+                if line[:1].isalpha() and len(words) >= 8 and words[1] != "inet":
+                    lines.append(" ".join([*words[:4], "n", *words[5:]]))
+        return "\n".join(lines) + "\n"
+
+    def start(self):
+        self.command(["postfix", "-c", self.directory, "start"])
+        self.started()
+        return self
+
+    def stop(self):
+        self.command(["postfix", "-c", self.directory, "stop"])
