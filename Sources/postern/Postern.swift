@@ -53,7 +53,8 @@ struct Postern: ParsableCommand {
         abstract: "An SMTP submission server that reads Postfix's own configuration.",
         version: PosternVersion.text,
         subcommands: [
-            StartCommand.self, StopCommand.self, ReloadCommand.self, UpgradeCommand.self, StatusCommand.self, LogrotateCommand.self, CheckCommand.self, ConfCommand.self,
+            StartCommand.self, StopCommand.self, ReloadCommand.self, UpgradeCommand.self, StatusCommand.self, LogrotateCommand.self,
+            CheckCommand.self, ConfCommand.self,
             QueueCommand.self, ExplainCommand.self, AuthTestCommand.self, UserCommand.self, MapCommand.self, CertCommand.self,
             SinkCommand.self, RoleCommand.self,
         ]
