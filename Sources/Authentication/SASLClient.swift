@@ -21,6 +21,9 @@ package final class SASLClient {
         package init(_ reason: String) { self.reason = reason }
     }
 
+    /// Loads the mechanisms, which are files. A process that gives up the file system calls this before; otherwise the first exchange does.
+    package static func loadMechanisms() throws(Failure) { try SASLClientHandle.load() }
+
     private let handle: SASLClientHandle
     private let mechanismFilter: MechanismFilter
 

@@ -32,6 +32,12 @@ import Glibc
     /// The status of the one `sasl_client_init` of this process.
     private static let initialized: CInt = sasl_client_init(nil)
 
+    /// Loads the library's mechanisms, once.
+    static func load() throws(SASLClient.Failure) {
+        let status = CyrusLock.hold { initialized }
+        guard status == SASL_OK else { throw SASLClient.Failure(CyrusServer.errorText(status)) }
+    }
+
     init(
         service: String,
         host: String,

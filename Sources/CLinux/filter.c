@@ -142,6 +142,10 @@ int postern_filter_system_calls(int no_programs) {
 #endif
     refuse_all(p, refused_always, sizeof refused_always / sizeof *refused_always);
     refuse_typing(p);
+    // Returns 0 and does nothing: libdispatch asks for a better priority than a user may have, and would report its failure to syslog by
+    // a call that waits for the daemon.
+    UNLESS_CALL(SYS_setpriority, 1);
+    REFUSE(0);
     if (no_programs) {
         refuse_all(p, refused_without_programs, sizeof refused_without_programs / sizeof *refused_without_programs);
         allow_only_threads(p);

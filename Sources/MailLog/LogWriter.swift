@@ -25,6 +25,7 @@ package final class LogWriter: LogSink {
 
     private static let capacity = 1 << 20
     private static let gatheringTime = DispatchTimeInterval.milliseconds(10)
+    private static let flushLimit = DispatchTimeInterval.seconds(2)
     private let destination: LogDestination
     private let hostName: String
     private let state = Mutex(State())
@@ -59,8 +60,16 @@ package final class LogWriter: LogSink {
         if mustSchedule { queue.asyncAfter(deadline: .now() + Self.gatheringTime) { self.drain() } }
     }
 
-    /// Returns when everything written so far has reached the destination. Call before the process ends.
-    package func flush() { queue.sync { drain() } }
+    /// Returns when everything written so far has reached the destination, or after two seconds: a syslog daemon or a terminal that takes
+    /// nothing must not keep a role from its work, nor a process from its end. Call before the process ends.
+    package func flush() {
+        let written = DispatchSemaphore(value: 0)
+        queue.async {
+            self.drain()
+            written.signal()
+        }
+        _ = written.wait(timeout: .now() + Self.flushLimit)
+    }
 
     /// Opens the file anew, after a rotation, or connects to syslog again. Where that fails, the old file goes on being written.
     package func reopen() {
@@ -74,8 +83,8 @@ package final class LogWriter: LogSink {
         return fresh >= 0 ? fresh : nil
     }
 
-    /// Goes on with a descriptor that another process has opened, which it owns from now on.
-    package func adopt(_ descriptor: CInt) { output.withLock { $0.adopt(descriptor) } }
+    /// Goes on, after the lines at hand, with a descriptor that another process has opened, which it owns from now on.
+    package func adopt(_ descriptor: CInt) { queue.async { self.output.withLock { $0.adopt(descriptor) } } }
 
     /// Called on the log's own thread when the syslog daemon has gone and cannot be reached from here, for each batch of lines.
     package func onLoss(_ action: @escaping @Sendable () -> Void) { lossAction.withLock { $0 = action } }

@@ -152,6 +152,12 @@ extension ClientSASLSettings {
         isSenderDependent = reader.bool("sender_dependent_authentication")
         softBounce = reader.bool("sasl_auth_soft_bounce")
         sendsAuthorizationID = reader.settings.bool("send_cyrus_sasl_authzid")
+        do throws(SASLClient.Failure) {
+            try SASLClient.loadMechanisms()
+        } catch {
+            problems.append(reader.problem("sasl_auth_enable", "libsasl2: \(error)"))
+            return nil
+        }
         do throws(SASLConfigurationError) {
             securityOptions = try SASLSecurityOptions(parsing: reader.text("sasl_security_options"))
             tlsSecurityOptions = try SASLSecurityOptions(parsing: reader.text("sasl_tls_security_options"))

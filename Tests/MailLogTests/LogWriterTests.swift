@@ -50,6 +50,32 @@ import Testing
         }
     }
 
+    /// As a syslog daemon that was stopped, or a terminal under Ctrl-S.
+    @Test(.timeLimit(.minutes(1))) func aDestinationThatTakesNothingHoldsNobody() async throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "pipe-\(UUID().uuidString)").path
+        let made = unsafe mkfifo(path, 0o600)
+        try #require(made == 0)
+        defer { unsafe unlink(path) }
+        let reader = unsafe open(path, O_RDONLY | O_NONBLOCK)
+        defer { close(reader) }
+        let writer = try LogWriter(.file(path), hostName: "mx")
+        let log = MailLog(sink: writer, tag: "t", processID: 1)
+        for number in 0..<100 { log.info("\(number) \(String(repeating: "x", count: 1500))") }
+        writer.flush()
+        writer.adopt(unsafe open("/dev/null", O_WRONLY))
+        log.info("last")
+        // What was stuck goes on when there is room again.
+        var text: [UInt8] = []
+        while text.count < 100 * 1500 {
+            var part = [UInt8](repeating: 0, count: 65536)
+            let count = unsafe read(reader, &part, part.count)
+            if count > 0 { text += part[..<count] } else { try await Task.sleep(for: .milliseconds(5)) }
+        }
+        writer.flush()
+        let lines = String(decoding: text, as: UTF8.self).split(separator: "\n")
+        #expect(lines.prefix(100).enumerated().allSatisfy { $1.contains(" t[1]: \($0) xxx") })
+    }
+
     @Test func aMissingDirectoryIsAClearError() {
         #expect(throws: LogOpenError.self) { try LogWriter(.file("/nonexistent/maillog"), hostName: "h") }
     }
