@@ -8,16 +8,14 @@ struct RegexpTable: LookupTable {
     }
 
     let name: String
-    let watchedFiles: [String]
     private let rules: PatternRules<Pattern>
 
     init(_ spec: String, _ body: String, at location: SourceLocation?) throws(ConfigurationError) {
-        let source = try PatternSource.read(spec, body, at: location)
         name = spec
-        watchedFiles = source.watchedFiles
-        rules = try PatternRules(source.rules, parse: Self.parse)
+        rules = try PatternRules(spec, body, at: location, parse: Self.parse)
     }
 
+    var watchedFiles: [String] { rules.watchedFiles }
     var takesWholeKeysOnly: Bool { true }
 
     func lookup(_ key: String) async -> LookupResult {
