@@ -60,11 +60,11 @@ conformance: deps-test ## play all dialogues against Postfix and Postern and com
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" Tests/Conformance/conformance.py
 
 .PHONY: soak
-soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDULES=100000 KILLS=100 POWERCUTS=60 (Docs/spool.md, Tests)
+soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDULES=100000 KILLS=200 POWERCUTS=60 (Docs/spool.md, Tests)
 	$(SWIFT) build -c release --product spool-soak
 	$(SWIFT) build -c release --product postern
 	POSTERN_SPOOL_SCHEDULES=$${SCHEDULES:-100000} "$$($(SWIFT) build -c release --show-bin-path)/spool-soak"
-	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_KILLS=$${KILLS:-100} POSTERN_POWERCUTS=$${POWERCUTS:-60} POSTERN_SOAK_SECONDS=60 POSTERN_SOAK_RATE=2000 Tests/soak.sh
+	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_KILLS=$${KILLS:-200} POSTERN_POWERCUTS=$${POWERCUTS:-60} POSTERN_SOAK_SECONDS=60 POSTERN_SOAK_RATE=2000 Tests/soak.sh
 	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_SLOW_CLIENTS=$${SLOW_CLIENTS:-10000} PYTHONPATH=Tests/Acceptance python3 -m unittest -v test_hostile.Crowds
 
 .PHONY: lint
