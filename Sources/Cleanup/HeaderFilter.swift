@@ -40,9 +40,11 @@ package struct HeaderCompletion: Sendable {
 /// Passes a message's header block through line by line: drops, truncates, completes, and remembers what the log and the loop check need.
 ///
 /// Feed it decoded lines until ``isInBody``; the rest of the message does not concern it. The result does not depend on how the input is cut.
+/// Where addresses are to be rewritten, it stops at each header that holds some: see ``waitingHeader``.
 package struct HeaderFilter: Sendable {
     private let policy: HeaderPolicy
     private let completion: HeaderCompletion?
+    private let rewritesAddresses: Bool
     private var seen: KnownHeaders = []
     private var isFirstLine = true
     /// Bytes of the current logical header that may still be kept; nil outside a header. Zero drops the rest of it.
@@ -65,22 +67,51 @@ package struct HeaderFilter: Sendable {
     private static let classificationLength = 2048
     private static let messageIDLimit = 16
 
-    package init(policy: HeaderPolicy, completion: HeaderCompletion?) {
+    /// A header with addresses whose end has not been seen.
+    private var collecting: (side: AddressHeader.Side, text: ByteBuffer)?
+    /// A complete header with addresses. Nothing more is decided until ``resume(with:into:)`` has said what becomes of it.
+    package private(set) var waitingHeader: AddressHeader?
+
+    /// - Parameter rewritesAddresses: stop at headers with addresses.
+    package init(policy: HeaderPolicy, completion: HeaderCompletion?, rewritesAddresses: Bool = false) {
         self.policy = policy
         self.completion = completion
+        self.rewritesAddresses = rewritesAddresses
+    }
+
+    /// Goes on after ``waitingHeader``; call ``consume(_:into:)`` or ``finish(into:)`` again.
+    /// - Parameter list: what the addresses have become; nil leaves the header as it was.
+    package mutating func resume(with list: AddressList?, into output: inout ByteBuffer) {
+        guard let header = waitingHeader else { return }
+        waitingHeader = nil
+        if let list {
+            output.writeBytes(list.folded(name: header.name))
+            output.writeStaticString("\r\n")
+        } else {
+            var text = header.text
+            output.writeBuffer(&text)
+        }
     }
 
     package var exceedsHopLimit: Bool { hopCount >= policy.hopLimit }
 
     /// Moves what can be decided from `input` to `output`; an incomplete line stays in `input` for the next call. In the body everything moves.
     package mutating func consume(_ input: inout ByteBuffer, into output: inout ByteBuffer) {
-        while !isInBody, takeLine(&input, into: &output) {}
+        while !isInBody, waitingHeader == nil, takeLine(&input, into: &output) {}
         if isInBody { output.writeBuffer(&input) }
     }
 
-    /// The message has ended; completes a header block that no empty line ended.
+    /// The message has ended; completes a header block that no empty line ended. To be called again after ``waitingHeader``.
     package mutating func finish(into output: inout ByteBuffer) {
-        if !isInBody { endHeaders(into: &output) }
+        if !isInBody, !offerHeader() { endHeaders(into: &output) }
+    }
+
+    /// The header that was being collected is complete. Returns whether there is one.
+    private mutating func offerHeader() -> Bool {
+        guard let (side, text) = collecting else { return false }
+        collecting = nil
+        waitingHeader = AddressHeader(side: side, text: text)
+        return true
     }
 
     /// Returns false when nothing more can be decided without more input.
@@ -91,6 +122,9 @@ package struct HeaderFilter: Sendable {
         if lineFeed == nil, view.count < Self.classificationLength { return false }
         let end = lineFeed.map { $0 + 1 } ?? view.endIndex
         let line = view[view.startIndex..<end]
+        let isBlank = first == UInt8(ascii: " ") || first == UInt8(ascii: "\t")
+        // Anything but a continuation ends the header before it.
+        if !isInLongLine, !(isBlank && budget != nil), offerHeader() { return false }
         if isInLongLine {
             keep(line, endsLine: lineFeed != nil, into: &output)
         } else if let prefix = mailboxLinePrefix(line) {
@@ -101,7 +135,7 @@ package struct HeaderFilter: Sendable {
             endHeaders(into: &output)
             isInBody = true
             return true
-        } else if first == UInt8(ascii: " ") || first == UInt8(ascii: "\t"), let left = budget {
+        } else if isBlank, let left = budget {
             continueHeader(line, left: left, endsLine: lineFeed != nil, into: &output)
         } else if let name = headerName(line) {
             startHeader(line, nameEnd: name.end, colon: name.colon, endsLine: lineFeed != nil, into: &output)
@@ -147,18 +181,22 @@ package struct HeaderFilter: Sendable {
 
     private mutating func startHeader(_ line: ByteBufferView, nameEnd: Int, colon: Int, endsLine: Bool, into output: inout ByteBuffer) {
         let nameBytes = line[line.startIndex..<nameEnd]
-        beginHeader(KnownHeaders.name(of: nameBytes))
+        let name = KnownHeaders.name(of: nameBytes)
+        beginHeader(name)
+        if messageIDInProgress != nil { appendToMessageID(line[(colon + 1)...]) }
+        var rest = line
         if policy.droppedNames.contains(where: { nameBytes.equalsIgnoringCase($0) }) {
             budget = 0
-        } else if nameEnd < colon {
-            // Blanks before the colon are obsolete, and some readers take such a line for the end of the header block.
-            output.writeBytes(nameBytes)
-            budget = policy.sizeLimit - nameBytes.count
-            keep(line[colon...], endsLine: endsLine, into: &output)
-            return
+        } else {
+            if rewritesAddresses, let side = name.addressSide { collecting = (side, ByteBuffer()) }
+            if nameEnd < colon {
+                // Blanks before the colon are obsolete, and some readers take such a line for the end of the header block.
+                write(nameBytes, to: &output)
+                budget = policy.sizeLimit - nameBytes.count
+                rest = line[colon...]
+            }
         }
-        if messageIDInProgress != nil { appendToMessageID(line[(colon + 1)...]) }
-        keep(line, endsLine: endsLine, into: &output)
+        keep(rest, endsLine: endsLine, into: &output)
     }
 
     private mutating func continueHeader(_ line: ByteBufferView, left: Int, endsLine: Bool, into output: inout ByteBuffer) {
@@ -173,10 +211,14 @@ package struct HeaderFilter: Sendable {
         let left = budget ?? 0
         if !isInLongLine { keepsLine = left > 0 }
         let text = endsLine ? piece.dropLast(2) : piece
-        output.writeBytes(text.prefix(left))
-        if endsLine, keepsLine { output.writeStaticString("\r\n") }
+        write(text.prefix(left), to: &output)
+        if endsLine, keepsLine { write("\r\n".utf8, to: &output) }
         budget = max(0, left - text.count)
         isInLongLine = !endsLine
+    }
+
+    private mutating func write(_ bytes: some Sequence<UInt8>, to output: inout ByteBuffer) {
+        if collecting != nil { collecting?.text.writeBytes(bytes) } else { output.writeBytes(bytes) }
     }
 
     private mutating func appendToMessageID(_ piece: ByteBufferView) {
@@ -210,7 +252,7 @@ package struct HeaderFilter: Sendable {
         if !seen.contains(isResent ? .resentMessageID : .messageID) {
             let value = "<\(completion.date.compactUTC).\(completion.queueID)@\(completion.host)>"
             output.writeString("\(prefix)Message-Id: \(value)\r\n")
-            if !isResent { messageIDs.append((false, value)) }
+            messageIDs.append((isResent, value))
         }
         if !seen.contains(isResent ? .resentDate : .date) { output.writeString("\(prefix)Date: \(completion.date.headerDate)\r\n") }
         if !seen.contains(isResent ? .resentFrom : .from) {

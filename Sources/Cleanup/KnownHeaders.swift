@@ -1,10 +1,13 @@
 import NIOCore
 
-/// The headers whose presence matters, as a set.
+/// The headers whose presence or content matters, as a set.
 struct KnownHeaders: Sendable, ExpressibleByArrayLiteral {
     enum Name: UInt32, CaseIterable, Sendable {
         case other, received, messageID, date, from, to, cc, bcc
         case resentMessageID, resentDate, resentFrom, resentTo, resentCc, resentBcc, resentSender
+        // Of interest only for their addresses.
+        case sender, replyTo, errorsTo, returnReceiptTo, dispositionNotificationTo, mailFollowupTo, returnPath, apparentlyTo
+        case resentReplyTo
 
         var text: String {
             switch self {
@@ -23,6 +26,26 @@ struct KnownHeaders: Sendable, ExpressibleByArrayLiteral {
             case .resentCc: "resent-cc"
             case .resentBcc: "resent-bcc"
             case .resentSender: "resent-sender"
+            case .sender: "sender"
+            case .replyTo: "reply-to"
+            case .errorsTo: "errors-to"
+            case .returnReceiptTo: "return-receipt-to"
+            case .dispositionNotificationTo: "disposition-notification-to"
+            case .mailFollowupTo: "mail-followup-to"
+            case .returnPath: "return-path"
+            case .apparentlyTo: "apparently-to"
+            case .resentReplyTo: "resent-reply-to"
+            }
+        }
+
+        /// Whose addresses the header holds, as cleanup(8) sees it; nil for a header without addresses.
+        var addressSide: AddressHeader.Side? {
+            switch self {
+            case .from, .sender, .replyTo, .errorsTo, .returnReceiptTo, .dispositionNotificationTo, .mailFollowupTo, .returnPath, .resentFrom,
+                .resentSender:
+                .sender
+            case .to, .cc, .bcc, .apparentlyTo, .resentTo, .resentCc, .resentBcc, .resentReplyTo: .recipient
+            default: nil
             }
         }
     }
@@ -36,7 +59,10 @@ struct KnownHeaders: Sendable, ExpressibleByArrayLiteral {
     func contains(_ name: Name) -> Bool { bits & (1 << name.rawValue) != 0 }
 
     /// Any Resent- header: the missing ones are then added as Resent- headers too (RFC 5322 section 3.6.6).
-    var containsResent: Bool { bits >> Name.resentMessageID.rawValue != 0 }
+    var containsResent: Bool {
+        let names: [Name] = [.resentMessageID, .resentDate, .resentFrom, .resentTo, .resentCc, .resentBcc, .resentSender]
+        return names.contains(where: contains)
+    }
 
     var containsRecipients: Bool {
         if containsResent { return contains(.resentTo) || contains(.resentCc) || contains(.resentBcc) }

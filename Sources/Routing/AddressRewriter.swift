@@ -4,8 +4,8 @@ import Settings
 /// Completes addresses that a mail program of this site may write (`append_at_myorigin`, `append_dot_mydomain`, `swap_bangpath`,
 /// `allow_percent_hack`).
 struct AddressRewriter: Sendable {
-    let myOrigin: String
-    let myDomain: String
+    var myOrigin: String
+    var myDomain: String
     let appendsAtMyOrigin: Bool
     let appendsDotMyDomain: Bool
     let swapsBangPath: Bool
@@ -20,10 +20,11 @@ struct AddressRewriter: Sendable {
         allowsPercentHack = settings.bool("allow_percent_hack")
     }
 
-    func rewrite(_ address: Address) -> Address {
+    /// - Parameter isMailboxName: the local part was written in quotes: what looks like a route in it is none.
+    func rewrite(_ address: Address, isMailboxName: Bool = false) -> Address {
         if address.isNull { return address }
         var result = address
-        if result.domain == nil { result = routed(result.localPart) ?? result }
+        if result.domain == nil, !isMailboxName { result = routed(result.localPart) ?? result }
         if result.domain == nil, appendsAtMyOrigin { result.domain = myOrigin }
         if let domain = result.domain, domain.utf8.first != UInt8(ascii: "[") { result.domain = completed(domain) }
         return result

@@ -47,6 +47,18 @@ package final class AddressRouter: Sendable {
     /// `user@site`. The null address and complete addresses stay as they are; doing it twice changes nothing.
     package func rewrite(_ address: Address) -> Address { rewriter.rewrite(address) }
 
+    /// A header's address completed.
+    /// - Parameters:
+    ///   - isQuoted: it is one quoted string, which names a mailbox and no route.
+    ///   - domain: stands for `$myorigin` and `$mydomain` where others than local clients write (`remote_header_rewrite_domain`).
+    package func rewrite(_ address: Address, isQuoted: Bool, domain: String? = nil) -> Address {
+        guard let domain else { return rewriter.rewrite(address, isMailboxName: isQuoted) }
+        var remote = rewriter
+        remote.myOrigin = domain
+        remote.myDomain = domain
+        return remote.rewrite(address, isMailboxName: isQuoted)
+    }
+
     /// Where `address` leads, after ``rewrite(_:)``. The null address leads to `$empty_address_recipient@$myhostname`.
     /// - Parameter sender: what the `sender_dependent_*` tables are asked for; nil where no message is at hand.
     package func resolve(_ address: Address, sender: Address? = nil) async -> AddressResolution {

@@ -198,7 +198,7 @@ package enum PathParser {
     }
 
     /// A domain is written without quotes: a `>` or a blank in it (`a@b\>\ SIZE=1`) would end the path in the next hop's command line.
-    private static func isSafe(domain: ArraySlice<UInt8>) -> Bool {
+    static func isSafe(domain: ArraySlice<UInt8>) -> Bool {
         guard let first = domain.first else { return false }
         let text = first == UInt8(ascii: "[") && domain.last == UInt8(ascii: "]") ? domain.dropFirst().dropLast() : domain
         return text.allSatisfy { Address.isAtomText($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") && text.count < domain.count }

@@ -12,6 +12,7 @@ final class MessageReception {
     private let sizeLimit: Int
     private var decoder: DataDecoder
     private var filter: HeaderFilter
+    private let rewriting: HeaderRewriting?
     /// Decoded lines that the header filter has not passed yet.
     private var lines = ByteBuffer()
     private var content = ByteBuffer()
@@ -29,8 +30,16 @@ final class MessageReception {
     private static let discardLimit = 16 * 1024
 
     /// - Parameter sizeLimit: `message_size_limit`, 0 for none.
-    init(decoder: DataDecoder, filter: HeaderFilter, transfer: (any MessageTransfer)?, sizeLimit: Int, memory: BodyMemory) {
+    init(
+        decoder: DataDecoder,
+        filter: HeaderFilter,
+        rewriting: HeaderRewriting? = nil,
+        transfer: (any MessageTransfer)?,
+        sizeLimit: Int,
+        memory: BodyMemory
+    ) {
         self.memory = memory
+        self.rewriting = rewriting
         self.decoder = decoder
         self.filter = filter
         self.transfer = transfer
@@ -61,6 +70,10 @@ final class MessageReception {
             isEnd = decoder.decode(&input, into: &lines)
             size += lines.readableBytes - waiting
             filter.consume(&lines, into: &content)
+            while let header = filter.waitingHeader {
+                filter.resume(with: rewriting?.rewritten(header), into: &content)
+                filter.consume(&lines, into: &content)
+            }
             // A header block without end that is always cut within a line would otherwise stay here whole, whatever the size limit says.
             if lines.readableBytes == 0 { lines.clear() } else if lines.readerIndex >= Self.discardLimit { lines.discardReadBytes() }
         }
@@ -99,6 +112,10 @@ final class MessageReception {
     /// Completes the header block if the message ended in it, and hands over the rest.
     func finish() async {
         filter.finish(into: &content)
+        while let header = filter.waitingHeader {
+            filter.resume(with: rewriting?.rewritten(header), into: &content)
+            filter.finish(into: &content)
+        }
         if !isTooLarge, content.readableBytes > 0 { await handOver() }
     }
 

@@ -19,6 +19,10 @@ struct ContentPolicy: Sendable {
     /// `cleanup_replace_stray_cr_lf`.
     let replacesStrayCR: Bool
     let hidesClient: Bool
+    /// `remote_header_rewrite_domain`; empty for none.
+    let remoteHeaderDomain: String
+    /// `header_address_token_limit`.
+    let addressTokenLimit: Int
 
     init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
         headers = HeaderPolicy(
@@ -31,6 +35,8 @@ struct ContentPolicy: Sendable {
         undisclosedRecipients = settings.text("undisclosed_recipients_header")
         replacesStrayCR = settings.bool("cleanup_replace_stray_cr_lf")
         hidesClient = settings.bool("smtpd_hide_client_session")
+        remoteHeaderDomain = settings.text("remote_header_rewrite_domain")
+        addressTokenLimit = settings.integer("header_address_token_limit")
     }
 }
 

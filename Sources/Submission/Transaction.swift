@@ -25,6 +25,8 @@ struct Transaction {
     var recipientOvershoot = 0
     /// Missing headers are added (`local_header_rewrite_clients`).
     var completesHeaders: Bool
+    /// The client is one of those whose header addresses are completed with `$myorigin` (`local_header_rewrite_clients`).
+    var isLocal = false
     /// `defer_if_permit` of the MAIL stage.
     var pendingDeferral: Reply?
 

@@ -53,9 +53,11 @@ extension Session {
                 undisclosedRecipients: policy.content.undisclosedRecipients
             )
         }
+        let rewriting = headerRewriting(transaction)
         let reception = MessageReception(
             decoder: decoder,
-            filter: HeaderFilter(policy: policy.content.headers, completion: completion),
+            filter: HeaderFilter(policy: policy.content.headers, completion: completion, rewritesAddresses: rewriting != nil),
+            rewriting: rewriting,
             transfer: transaction.isDiscarded ? nil : handOff.begin(id, envelope(transaction)),
             sizeLimit: policy.limits.messageSize,
             memory: service.registry.bodyMemory
@@ -64,6 +66,17 @@ extension Session {
         let received = receivedHeader(transaction, id, now)
         reception.writeTop { received.write(into: &$0) }
         return reception
+    }
+
+    /// nil where the addresses of headers stay as they are.
+    private func headerRewriting(_ transaction: Transaction) -> HeaderRewriting? {
+        let content = policy.content
+        if !transaction.isLocal, content.remoteHeaderDomain.isEmpty { return nil }
+        return HeaderRewriting(
+            router: service.router,
+            remoteDomain: transaction.isLocal ? nil : content.remoteHeaderDomain,
+            tokenLimit: content.addressTokenLimit
+        )
     }
 
     /// Reads the content to its end. Returns false when the client was lost.

@@ -59,12 +59,13 @@ extension Session {
     }
 
     private func decideHeaderCompletion() async -> Reply? {
-        if policy.content.alwaysAddsMissingHeaders || forwarded?.isLocal == true {
-            transaction?.completesHeaders = true
+        transaction?.completesHeaders = policy.content.alwaysAddsMissingHeaders
+        // What was written elsewhere stays as it was.
+        if let forwarded = forwarded?.isLocal {
+            if forwarded { transaction?.completesHeaders = true }
+            transaction?.isLocal = forwarded
             return nil
         }
-        // What was written elsewhere stays as it was.
-        if forwarded?.isLocal == false { return nil }
         let isAuthenticated = facts.saslUsername != nil
         guard
             let isLocal = await policy.content.completedClients.contains(
@@ -74,7 +75,8 @@ extension Session {
                 isAuthenticated: isAuthenticated
             )
         else { return Reply(451, .init(4, 3, 0), "Temporary lookup error") }
-        transaction?.completesHeaders = isLocal
+        if isLocal { transaction?.completesHeaders = true }
+        transaction?.isLocal = isLocal
         return nil
     }
 

@@ -93,6 +93,48 @@ import Testing
         }
     }
 
+    /// Every header with addresses is offered once, whole; what is not taken up stays as it was.
+    @Test func headersWithAddresses() {
+        let input = "Subject: bob\r\nFrom : alice\r\nTo: a,\r\n b\r\nX: y\r\nReply-To: c@d\r\nBcc: e\r\nResent-Reply-To: f\r\n"
+        let expected = "Subject: bob\r\nFrom: alice@o.x\r\nTo: a@o.x, b@o.x\r\nX: y\r\nReply-To: c@d\r\nResent-Reply-To: f@o.x\r\n"
+        for end in ["", "\r\nbody\r\n", "not a header\r\n"] {
+            for cut in 0...input.utf8.count {
+                var sides: [AddressHeader.Side] = []
+                let output = Self.rewriting(input + end, cut: cut) { header in
+                    sides.append(header.side)
+                    var list = header.addresses(tokenLimit: 100)
+                    guard list?.mailboxes.contains(where: { $0.address.domain == nil }) == true else { return nil }
+                    for (index, mailbox) in (list?.mailboxes ?? []).enumerated() {
+                        list?.replace(index, with: Address(localPart: mailbox.address.localPart, domain: "o.x"))
+                    }
+                    return list
+                }
+                #expect(output == expected + (end.hasPrefix("not") ? "\r\n" : "") + end, "cut at \(cut)")
+                #expect(sides == [.sender, .recipient, .sender, .recipient])
+            }
+        }
+    }
+
+    static func rewriting(_ input: String, cut: Int, _ rewrite: (AddressHeader) -> AddressList?) -> String {
+        var filter = HeaderFilter(policy: policy, completion: nil, rewritesAddresses: true)
+        var (output, waiting) = (ByteBuffer(), ByteBuffer())
+        for piece in [Array(input.utf8)[..<cut], Array(input.utf8)[cut...]] {
+            waiting.writeBytes(piece)
+            filter.consume(&waiting, into: &output)
+            while let header = filter.waitingHeader {
+                filter.resume(with: rewrite(header), into: &output)
+                filter.consume(&waiting, into: &output)
+            }
+        }
+        filter.finish(into: &output)
+        while let header = filter.waitingHeader {
+            filter.resume(with: rewrite(header), into: &output)
+            filter.finish(into: &output)
+        }
+        output.writeBuffer(&waiting)
+        return String(buffer: output)
+    }
+
     @Test func aMegabyteLineIsBody() {
         let line = String(repeating: "x", count: 1_000_000) + "\r\n"
         #expect(Self.run(line, completion: nil).0 == "\r\n" + line)

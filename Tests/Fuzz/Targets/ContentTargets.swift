@@ -97,10 +97,10 @@ extension FuzzTarget {
     ) { bytes in
         // The filter is fed by the decoder: lines that end in CRLF.
         let lines = decode([(bytes + Array("\r\n.\r\n".utf8))[...]], .strict, true).content
-        for completes in [true, false] {
-            let whole = filter([lines[...]], completes)
+        for (completes, rewrites) in [(true, false), (false, false), (true, true)] {
+            let whole = filter([lines[...]], completes, rewrites)
             for maximum in [1, 7, 512] {
-                let cut = filter(lines.pieces(maximum: maximum), completes)
+                let cut = filter(lines.pieces(maximum: maximum), completes, rewrites)
                 try require(whole == cut, "cut into pieces of \(maximum), \(shown(lines)) becomes \(shown(cut)), not \(shown(whole))")
             }
             var previous: UInt8 = 0
@@ -112,7 +112,7 @@ extension FuzzTarget {
         }
     }
 
-    private static func filter(_ pieces: [ArraySlice<UInt8>], _ completes: Bool) -> [UInt8] {
+    private static func filter(_ pieces: [ArraySlice<UInt8>], _ completes: Bool, _ rewrites: Bool) -> [UInt8] {
         let completion = HeaderCompletion(
             queueID: QueueID(rawValue: 1),
             host: "mx.example",
@@ -121,15 +121,43 @@ extension FuzzTarget {
             undisclosedRecipients: "To: undisclosed-recipients:;"
         )
         let policy = HeaderPolicy(droppedNames: ["bcc", "return-path"], sizeLimit: 200, hopLimit: 3)
-        var filter = HeaderFilter(policy: policy, completion: completes ? completion : nil)
+        var filter = HeaderFilter(policy: policy, completion: completes ? completion : nil, rewritesAddresses: rewrites)
         var input = ByteBuffer()
         var output = ByteBuffer()
         for piece in pieces {
             input.writeBytes(piece)
             filter.consume(&input, into: &output)
+            while let header = filter.waitingHeader {
+                filter.resume(with: header.addresses(tokenLimit: 20), into: &output)
+                filter.consume(&input, into: &output)
+            }
         }
         filter.finish(into: &output)
+        while let header = filter.waitingHeader {
+            filter.resume(with: header.addresses(tokenLimit: 20), into: &output)
+            filter.finish(into: &output)
+        }
         _ = (filter.exceedsHopLimit, filter.messageIDs)
         return Array(output.readableBytesView)
+    }
+
+    static let addressList = FuzzTarget(
+        "address-list",
+        words: ["<", ">", "@", ",", ";", ":", "\"", "\\", "(", ")", "[", "]", ".", " ", "\r\n ", "a", "b.c", "\u{E4}", "\u{1}"],
+        seeds: [
+            "Alice B <alice>, b@c (d)", "group: a, b;, c", "<@r,@t:a@b>", "\"q \\\" q\"@c.d (x (y)), z@[1.2.3.4]", "a b c", "x <>, , y;",
+            "a\r\n (x\r\n y) <b>",
+        ]
+    ) { bytes in
+        guard let list = AddressList.parse(bytes, tokenLimit: 200) else { return }
+        let field = list.folded(name: "To".utf8)
+        try require(field.count <= bytes.count * 3 + 16, "\(bytes.count) bytes become \(field.count)")
+        // No line of the field may be taken for another header, or for the end of the headers.
+        for line in String(decoding: field, as: UTF8.self).unicodeScalars.split(separator: "\n").dropFirst() {
+            try require(line.first == "\t", "\(shown(bytes)) becomes \(shown(field))")
+        }
+        // What we have written means the same.
+        let again = AddressList.parse(field.dropFirst(3), tokenLimit: 1000)?.mailboxes.map(\.address)
+        try require(again == list.mailboxes.map(\.address), "\(shown(bytes)) becomes \(shown(field)), which reads as \(again ?? [])")
     }
 }
