@@ -35,28 +35,25 @@ package struct AddressLookup: Sendable {
 
     /// Asks for `user+ext@domain`, `user@domain`, then, where the domain is ours, `user+ext` and `user`, then `@domain`.
     package func find(_ address: Address, in tables: TableList, isLocal: Bool) async -> LookupResult {
-        if tables.isEmpty { return .notFound }
+        await findMapping(address, in: tables, isLocal: isLocal).answer
+    }
+
+    /// The same, with the extension (delimiter included) that the key found did not have; empty where there is none, and for `@domain`.
+    func findMapping(_ address: Address, in tables: TableList, isLocal: Bool) async -> (answer: LookupResult, unmatchedExtension: String) {
+        if tables.isEmpty { return (.notFound, "") }
         let parts = localParts(address.localPart)
         let domain = address.domain ?? ""
         var isFirst = true
-        for part in parts {
-            for form in Self.forms(of: part) {
-                switch await tables.lookup("\(form)@\(domain)", partial: !isFirst) {
-                case .notFound: isFirst = false
-                case let answer: return answer
-                }
-            }
-        }
-        if isLocal {
+        for suffix in isLocal ? ["@\(domain)", ""] : ["@\(domain)"] {
             for part in parts {
                 for form in Self.forms(of: part) {
-                    switch await tables.lookup(form, partial: true) {
-                    case .notFound: continue
-                    case let answer: return answer
+                    switch await tables.lookup(form + suffix, partial: !isFirst) {
+                    case .notFound: isFirst = false
+                    case let answer: return (answer, String(address.localPart.dropFirst(part.count)))
                     }
                 }
             }
         }
-        return await tables.lookup("@\(domain)", partial: true)
+        return (await tables.lookup("@\(domain)", partial: true), "")
     }
 }

@@ -47,16 +47,19 @@ package final class AddressRouter: Sendable {
     /// `user@site`. The null address and complete addresses stay as they are; doing it twice changes nothing.
     package func rewrite(_ address: Address) -> Address { rewriter.rewrite(address) }
 
-    /// A header's address completed.
+    /// A header's address completed; nobody completes it once more, so that the dot of `host.` goes.
     /// - Parameters:
     ///   - isQuoted: it is one quoted string, which names a mailbox and no route.
     ///   - domain: stands for `$myorigin` and `$mydomain` where others than local clients write (`remote_header_rewrite_domain`).
     package func rewrite(_ address: Address, isQuoted: Bool, domain: String? = nil) -> Address {
-        guard let domain else { return rewriter.rewrite(address, isMailboxName: isQuoted) }
-        var remote = rewriter
-        remote.myOrigin = domain
-        remote.myDomain = domain
-        return remote.rewrite(address, isMailboxName: isQuoted)
+        var rewriter = rewriter
+        if let domain {
+            rewriter.myOrigin = domain
+            rewriter.myDomain = domain
+        }
+        var result = rewriter.rewrite(address, isMailboxName: isQuoted)
+        result.domain = result.domain.map(AddressRewriter.withoutTrailingDot)
+        return result
     }
 
     /// Where `address` leads, after ``rewrite(_:)``. The null address leads to `$empty_address_recipient@$myhostname`.

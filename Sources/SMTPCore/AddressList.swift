@@ -36,6 +36,9 @@ package struct AddressList: Sendable, Hashable {
         return parser.parse(tokens[...]) ? parser.list : nil
     }
 
+    /// Whether everything that looks like an address could be used as one.
+    package var isReadable: Bool { !elements.contains { if case .verbatim = $0 { true } else { false } } }
+
     /// Puts `address` in the place of the `index`th one.
     package mutating func replace(_ index: Int, with address: Address) { mailboxes[index].address = address }
 }

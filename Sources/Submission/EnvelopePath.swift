@@ -22,12 +22,8 @@ extension Session {
             let rewritten = service.router.rewrite(address)
             let resolution = await service.router.resolve(rewritten, sender: transaction?.envelopeSender)
             switch resolution.outcome {
-            case .resolved where verb == "RCPT" && Self.hasNoWayOut(resolution):
-                // Taking it would mean to keep it for days and then return it: the client can still go elsewhere.
-                log.warning(
-                    "\(address): no way out for mail of class \(resolution.addressClass.rawValue): set local_transport or virtual_transport"
-                )
-                return .refused(Reply(451, .init(4, 3, 5), "<\(address)>: Recipient address rejected: Server configuration error"))
+            case .resolved where verb == "RCPT" && !policy.content.maps.changesRecipients && Self.hasNoWayOut(resolution):
+                return .refused(noWayOut(for: address, resolution, given: address))
             case .resolved: return .address(address, rewritten: rewritten)
             case .illegal: return .refused(illegal(command, index, verb: verb))
             case .failed(let reason):
@@ -38,7 +34,15 @@ extension Session {
     }
 
     /// local(8) and virtual(8) are not built in; `mailbox_transport` and the like have been looked at by the router.
-    private static func hasNoWayOut(_ resolution: AddressResolution) -> Bool { ["local", "virtual"].contains(resolution.transport) }
+    static func hasNoWayOut(_ resolution: AddressResolution) -> Bool { ["local", "virtual"].contains(resolution.transport) }
+
+    /// Taking it would mean to keep it for days and then return it: the client can still go elsewhere.
+    func noWayOut(for address: Address, _ resolution: AddressResolution, given: Address) -> Reply {
+        log.warning(
+            "\(address): no way out for mail of class \(resolution.addressClass.rawValue): set local_transport or virtual_transport"
+        )
+        return Reply(451, .init(4, 3, 5), "<\(given)>: Recipient address rejected: Server configuration error")
+    }
 
     /// `strict_smtputf8`: an address beyond ASCII needs SMTPUTF8. Without that it is taken and passed on as it is, as smtpd(8) does.
     func refusal(undeclared address: Address) -> Reply? {

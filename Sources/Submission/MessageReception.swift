@@ -1,6 +1,7 @@
 import Cleanup
 import HandOff
 import NIOCore
+import Routing
 
 /// The content of one message on its way from the client to the queue: decoded, its headers filtered, handed on in pieces.
 ///
@@ -21,6 +22,10 @@ final class MessageReception {
     private var topSize = 0
     /// The hand-off has failed; the rest is read and dropped.
     private(set) var failure: HandOffFailure?
+
+    /// What the log is to say about the headers' addresses.
+    private(set) var warnings: [String] = []
+    private static let warningLimit = 16
 
     private let memory: BodyMemory
     /// What this message takes of ``memory``.
@@ -71,7 +76,7 @@ final class MessageReception {
             size += lines.readableBytes - waiting
             filter.consume(&lines, into: &content)
             while let header = filter.waitingHeader {
-                filter.resume(with: rewriting?.rewritten(header), into: &content)
+                await rewrite(header)
                 filter.consume(&lines, into: &content)
             }
             // A header block without end that is always cut within a line would otherwise stay here whole, whatever the size limit says.
@@ -113,10 +118,24 @@ final class MessageReception {
     func finish() async {
         filter.finish(into: &content)
         while let header = filter.waitingHeader {
-            filter.resume(with: rewriting?.rewritten(header), into: &content)
+            await rewrite(header)
             filter.finish(into: &content)
         }
         if !isTooLarge, content.readableBytes > 0 { await handOver() }
+    }
+
+    private func rewrite(_ header: AddressHeader) async {
+        guard let rewriting, failure == nil else { return filter.resume(with: nil, into: &content) }
+        guard rewriting.asksTables(for: header) else { return filter.resume(with: rewriting.rewritten(header), into: &content) }
+        do throws(AddressMapFailure) {
+            var found: [String] = []
+            filter.resume(with: try await rewriting.mapped(header, warnings: &found), into: &content)
+            // A message has room for a million addresses, and the log is what other lines are read in.
+            warnings += found.prefix(Self.warningLimit - warnings.count)
+        } catch {
+            failure = .unavailable(error.text)
+            filter.resume(with: nil, into: &content)
+        }
     }
 
     func abort() { transfer?.abort() }

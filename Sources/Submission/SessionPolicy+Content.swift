@@ -1,4 +1,5 @@
 import Cleanup
+import Routing
 package import SMTPCore
 import Settings
 import Tables
@@ -23,6 +24,10 @@ struct ContentPolicy: Sendable {
     let remoteHeaderDomain: String
     /// `header_address_token_limit`.
     let addressTokenLimit: Int
+    /// What addresses become once they are complete.
+    let maps: AddressMaps
+    /// `duplicate_filter_limit`; 0 for none.
+    let duplicateFilterLimit: Int
 
     init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
         headers = HeaderPolicy(
@@ -37,6 +42,8 @@ struct ContentPolicy: Sendable {
         hidesClient = settings.bool("smtpd_hide_client_session")
         remoteHeaderDomain = settings.text("remote_header_rewrite_domain")
         addressTokenLimit = settings.integer("header_address_token_limit")
+        maps = try AddressMaps(settings, tables: tables)
+        duplicateFilterLimit = settings.integer("duplicate_filter_limit")
     }
 }
 

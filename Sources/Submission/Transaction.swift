@@ -12,7 +12,10 @@ struct Transaction {
     /// RET and ENVID.
     var returns: ReturnedContent
     var envelopeID: String
+    /// One for each accepted RCPT.
     var recipients: [Recipient] = []
+    /// Who else gets the message: further results of aliases, and blind copies.
+    var copies: [Recipient] = []
     /// The first accepted recipient as the client gave it, for the log of what happens after RCPT.
     var firstRecipient: Address?
     /// Known from the first accepted recipient on.

@@ -74,6 +74,7 @@ extension Session {
         if !transaction.isLocal, content.remoteHeaderDomain.isEmpty { return nil }
         return HeaderRewriting(
             router: service.router,
+            maps: content.maps,
             remoteDomain: transaction.isLocal ? nil : content.remoteHeaderDomain,
             tokenLimit: content.addressTokenLimit
         )
@@ -106,6 +107,7 @@ extension Session {
     private func conclude(_ reception: MessageReception) async -> Reply {
         if reception.sawBareLineFeed, !allowsBareNewline { sawBareLineFeed = true }
         await reception.finish()
+        for text in reception.warnings { cleanupLog.warning("\(queueName): \(text)") }
         logMessageIDs(reception)
         if let refusal = refusal(of: reception) {
             reception.abort()
@@ -152,7 +154,7 @@ extension Session {
         return transaction.firstRecipient
     }
 
-    private var cleanupLog: MailLog { log.with(tag: service.cleanupTag) }
+    var cleanupLog: MailLog { log.with(tag: service.cleanupTag) }
 
     private func logMessageIDs(_ reception: MessageReception) {
         guard transaction?.queueID != nil else { return }
@@ -175,12 +177,8 @@ extension Session {
         }
         origin.saslMethod = facts.saslMethod ?? ""
         origin.saslUsername = facts.saslUsername ?? ""
-        var recipients = transaction.recipients
-        if recipients.count > 1 {
-            // One delivery per address, however often the client named it.
-            var seen: Set<Recipient> = []
-            recipients = recipients.filter { seen.insert($0).inserted }
-        }
+        var duplicates = DuplicateFilter(limit: policy.content.duplicateFilterLimit)
+        let recipients = duplicates.unique(transaction.recipients + transaction.copies)
         var envelope = Envelope(sender: transaction.envelopeSender, recipients: recipients, body: transaction.body, origin: origin)
         envelope.needsUTF8 = transaction.isUTF8 || policy.flagsAllUTF8
         envelope.returns = transaction.returns

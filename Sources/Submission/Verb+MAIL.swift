@@ -1,6 +1,7 @@
 import HandOff
 import MailLog
 import Restrictions
+import Routing
 import SMTPCore
 
 extension Session {
@@ -55,11 +56,12 @@ extension Session {
             logRejection("MAIL", reply)
             return reply
         }
-        return await decideHeaderCompletion()
+        if let refusal = await decideHeaderCompletion() { return refusal }
+        return policy.content.maps.changesSenders ? await mapSender() : nil
     }
 
     private func decideHeaderCompletion() async -> Reply? {
-        transaction?.completesHeaders = policy.content.alwaysAddsMissingHeaders
+        transaction?.completesHeaders = policy.content.alwaysAddsMissingHeaders || !policy.content.remoteHeaderDomain.isEmpty
         // What was written elsewhere stays as it was.
         if let forwarded = forwarded?.isLocal {
             if forwarded { transaction?.completesHeaders = true }

@@ -1,6 +1,7 @@
 import HandOff
 import MailLog
 import Restrictions
+import Routing
 import SMTPCore
 
 extension Session {
@@ -31,13 +32,26 @@ extension Session {
             let decision = await rejection(at: .rcpt, state: "RCPT", recipient: given)
             if let reply = decision.rejection ?? apply(decision.actions) { return .reply(reply) }
         }
-        let recipient = Recipient(
-            address: rewritten,
-            original: given == rewritten ? nil : given,
-            notify: parameters.notify,
-            declaredOriginal: parameters.originalRecipient
-        )
-        return .reply(await accept(given, recipient))
+        var addresses = [rewritten]
+        var copies: [Recipient] = []
+        if policy.content.maps.changesRecipients, transaction?.isDiscarded == false {
+            switch await expand(given, completed: rewritten) {
+            case .refused(let reply): return .reply(reply)
+            case .expanded(let expansion): (addresses, copies) = (expansion.recipients, expansion.copies)
+            }
+        }
+        var recipients = addresses.map { address in
+            Recipient(
+                address: address,
+                original: given == address ? nil : given,
+                notify: parameters.notify,
+                declaredOriginal: parameters.originalRecipient
+            )
+        }
+        let recipient = recipients.removeFirst()
+        let reply = await accept(given, recipient)
+        if reply.isPositive { transaction?.copies += recipients + copies }
+        return .reply(reply)
     }
 
     /// Beyond the limit a client is told to come back with the rest (RFC 5321 section 4.5.3.1.10); that is no error of its own at first.

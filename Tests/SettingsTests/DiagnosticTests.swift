@@ -114,9 +114,9 @@ import Testing
     }
 
     @Test(arguments: [
-        ("content_filter = smtp:[127.0.0.1]:10025", "content_filter"), ("virtual_maps = texthash:/x", "virtual_alias_maps"),
+        ("content_filter = smtp:[127.0.0.1]:10025", "content_filter"), ("smtpd_milters = unix:/x", "smtpd_milters"),
         ("header_checks = regexp:/x", "header_checks"), ("smtpd_proxy_filter = x", "smtpd_proxy_filter"),
-        ("always_bcc = x@example.com", "always_bcc"),
+        ("body_checks = regexp:/x", "body_checks"),
     ])
     func whatRestrictsAndIsNotImplementedStopsTheStart(main: String, name: String) {
         let (configuration, diagnostics) = load(main + "\n")
