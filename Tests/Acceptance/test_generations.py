@@ -395,6 +395,76 @@ class Death(Case):
                 client.close()
         wait_for(login, seconds=60, what="a login")
 
+    def stop(self, pid):
+        """A role that hangs, or does not read on purpose."""
+        os.kill(pid, signal.SIGSTOP)
+        def resume():
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+        self.addCleanup(resume)
+
+    def test_a_role_that_does_not_read_stops_nobody(self):
+        server = self.server(sink=(sink := self.sink()))
+        first = server.roles()
+        self.stop(first["smtpd"])
+        self.assertEqual(status(server)["generation"], 1)
+        reload(server)
+        session = Dialogue(server.plain)
+        self.addCleanup(session.close)
+        self.assertTrue(session.say("EHLO me").startswith("250"))
+        self.stop(first["queue"])
+        reload(server)
+        self.assertEqual([(one["number"], one["state"]) for one in status(server)["generations"]], [(3, "serving"), (2, "retired"), (1, "retired")])
+        # Its messages pile up to a bound, and that is its end.
+        def ended():
+            for _ in range(20):
+                os.kill(server.process.pid, signal.SIGUSR1)
+                time.sleep(0.005)
+            return f"queue role does not read its messages: killing process {first['queue']}" in server.log()
+        wait_for(ended, seconds=120, what="the end of the queue role that does not read")
+        wait_for(lambda: any(r["role"] == "queue" and r["ready"] and r["pid"] != first["queue"] for r in status(server)["roles"]), what="another queue role")
+        again = Dialogue(server.plain)
+        self.addCleanup(again.close)
+        again.say("EHLO me")
+        again.transaction()
+        self.assertTrue(again.say("Subject: after\r\n\r\n.").startswith("250"))
+        sink.wait(1)
+
+    def test_clients_of_the_supervisor_that_do_not_read_stop_nobody(self):
+        # An answer that fills the socket's buffer.
+        server = self.server(start=False, sink=self.sink())
+        lists = [f"{server.directory}/networks-{'x' * 150}-{number}" for number in range(1500)]
+        for path in lists:
+            with open(path, "w") as f:
+                f.write("127.0.0.0/8\n")
+        server.write("main.cf", server.read("main.cf") + f"smtpd_authorized_verp_clients = {', '.join(lists)}\n")
+        server.start()
+        path = f"{server.directory}/spool/pid/postern.socket"
+        clients = []
+        for number in range(40):
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(60)
+            self.addCleanup(client.close)
+            def connected():
+                # The kernel's queue is short, and non-blocking sockets are told so.
+                try:
+                    client.connect(path)
+                    return True
+                except BlockingIOError:
+                    return False
+            wait_for(connected, seconds=60, what="a place in the queue")
+            clients.append(client)
+            if number % 2:
+                client.sendall(b"status\n")
+        found = status(server)
+        self.assertLessEqual(set(lists), set(found["watched"]))
+        reload(server)
+        self.assertEqual(status(server)["generation"], 2)
+        # Those that were silent, or did not read, have been given up.
+        self.assertEqual(clients[0].recv(100), b"")
+
     def test_a_crash_loop_is_said(self):
         server = self.server()
         for _ in range(3):

@@ -8,8 +8,7 @@ import Testing
         let separator = "\u{1F}"
         let bad = [
             "", "ready ", "ready\(separator)", "sessions", "sessions\(separator)-1", "sessions\(separator)99999999999999999999",
-            "handoff\(separator)1024", "auth\(separator)x", "plan", "plan\(separator)end", "plan\(separator)endpoint\(separator)1.2.3.4",
-            "plan\(separator)endpoint\(separator)1.2.3.4\(separator)70000\(separator)smtp\(separator)x", "start\(separator)1",
+            "handoff\(separator)1024", "auth\(separator)x", "plan", "start\(separator)1", "confined",
         ]
         for text in bad { #expect(ControlMessage(text: text) == nil, "\(text)") }
     }
@@ -17,8 +16,7 @@ import Testing
     @Test(arguments: [
         ControlMessage.listen(service: "smtp", address: "[::1]:25"), .unlisten(address: "127.0.0.1:25"), .handOff(loop: 3),
         .authentication(profile: 2), .ticketKeys(["00ff", "0a"]), .start, .retire, .counters, .stop, .reopenLog, .ready,
-        .failed("main.cf:3: no"), .sessions(20_000), .plan(.watch("/etc/a b")), .plan(.end(passes: false)), .plan(.workers(4)),
-        .plan(.certificate(.init(file: "/c.pem", expires: 1_800_000_000))),
+        .failed("main.cf:3: no"), .sessions(20_000), .confined("runs as x"), .plan(["watch", "/etc/a b"]), .plan(ServerPlan.end(passes: false)),
     ]) func messagesComeBackAsTheyWere(message: ControlMessage) { #expect(ControlMessage(text: message.text) == message) }
 
     private static var plan: ServerPlan {
@@ -34,19 +32,25 @@ import Testing
 
     @Test func aPlanComesBackFromItsItems() {
         var copy = ServerPlan()
-        for item in Self.plan.items {
-            guard let read = PlanItem(text: item.text) else {
-                Issue.record("\(item)")
-                continue
-            }
-            copy.add(read)
+        for record in Self.plan.records {
+            let isTaken = copy.take(record)
+            #expect(isTaken, "\(record)")
         }
         #expect(copy == Self.plan)
     }
 
+    @Test(arguments: [
+        [], ["end"], ["end", "perhaps"], ["endpoint", "1.2.3.4"], ["endpoint", "1.2.3.4", "70000", "smtp", "x"], ["workers", "-1"],
+        ["workers", "99999"], ["certificate", "soon", "/c.pem"], ["watch"], ["else", "x"],
+    ]) func recordsOfAHostilePlannerAreRefused(record: [String]) {
+        var plan = ServerPlan()
+        let isTaken = plan.take(record)
+        #expect(!isTaken && plan == ServerPlan())
+    }
+
     @Test func aPlanHasAnEnd() {
         var plan = ServerPlan()
-        for number in 0..<(2 * ServerPlan.limit) { plan.add(.watch("/\(number)")) }
+        for number in 0..<(2 * ServerPlan.limit) { _ = plan.take(["watch", "/\(number)"]) }
         #expect(plan.watched.count == ServerPlan.limit)
     }
 
@@ -55,13 +59,14 @@ import Testing
         state.program = "/usr/sbin/postern"
         state.queueDirectory = "/var/spool/postern"
         state.generation = 7
-        state.log.destination = "file /var/log/mail.log"
+        state.log.file = "/var/log/mail.log"
         state.log.tag = "postfix/master"
-        state.plan = Self.plan.items
-        state.listeners = [.init(endpoint: Self.plan.endpoints[0], descriptor: 9)]
+        state.plan = Self.plan
+        state.listeners = [ListenSocket(service: "smtp", address: .v4(0x7F00_0001), port: 25, adopting: 9)]
         state.roles = [
-            .init(argument: "smtpd", worker: 0, generation: 7, standing: "current", pid: 99, control: 12, isReady: true, deaths: 1)
+            ["smtpd", "7", "current", "99", "12", "1", "1", "runs as postfix"], ["auth:0:3", "7", "retired", "98", "13", "1", "0", ""],
         ]
+        #expect(state.roles.allSatisfy { RoleProcess(saved: $0)?.saved == $0 })
         state.keys = ["aa"]
         state.lock = 5
         state.requests = 6
@@ -69,8 +74,11 @@ import Testing
         let text = state.text
         #expect(SupervisorState(text: text) == state)
         for cut in stride(from: 0, to: text.count - 1, by: 7) { #expect(SupervisorState(text: String(text.prefix(cut))) == nil) }
-        #expect(SupervisorState(text: text.replacing("postern-state 1", with: "postern-state 2")) == nil)
+        #expect(SupervisorState(text: text.replacing("postern-state 2", with: "postern-state 1")) == nil)
         #expect(SupervisorState(text: text.replacing("end\n", with: "color\tblue\nend\n")) != nil)
+        for bad in ["smtpd\t7\tcurrent\t-99", "root\t7\tcurrent\t99", "smtpd\t7\told\t99", "smtpd\t7\tcurrent\t0"] {
+            #expect(SupervisorState(text: text.replacing("smtpd\t7\tcurrent\t99", with: bad)) == nil, "\(bad)")
+        }
     }
 
     @Test func aFloodEndsTheBudgetAndComplaintsEndSooner() {
@@ -101,4 +109,30 @@ import Testing
 
     @Test(arguments: [(0, "1970-01-01 00:00:00 UTC"), (1_795_243_714, "2026-11-21 06:48:34 UTC"), (951_782_400, "2000-02-29 00:00:00 UTC")])
     func timesAreUTC(seconds: Int, text: String) { #expect(UTCTime.text(seconds) == text) }
+
+    @Test func recordsOfOthersCannotBeForged() {
+        let records = [["role", "a\nproblem\tno", "\u{1B}[2J\u{7F}é"], ["end", "x"]]
+        #expect(Records.parse(Records.text(of: records)) == [["role", "a problem no", " [2J é"], ["end", "x"]])
+        #expect(Records.parse("role\tx\n") == nil && Records.parse("end") == nil && Records.parse("") == nil)
+    }
+
+    private static let answer = Records.text(of: [
+        ["server", "1.2", "7", "0", "3"], ["role", "smtpd", "2", "retired", "8", "1", "0", "0", "4", "runs as a"],
+        ["role", "smtpd", "3", "current", "9", "1", "0", "0", "5", "runs as b"], ["role", "queue", "0", "current", "0", "0", "2", "0", "0", ""],
+        ["certificate", "951782400", "/c.pem"], ["watched", "/main.cf"], ["reload", "0", "SIGHUP", "0"], ["failure", "main.cf:3: no"],
+        ["problem", "queue role is down"], ["role"], ["certificate"], ["new", "thing"],
+    ])
+
+    @Test func statusSaysAll() throws {
+        let report = try #require(StatusReport(Self.answer, queue: "hold: 2\naccepting: no\ndamage: segment 3: checksum\n"))
+        for line in [
+            "generation 3: serving, process 9, since 1970-01-01 00:00:00 UTC, 5 sessions, restarts 0", "generation 3: runs as b",
+            "generation 2: retired, process 8, since 1970-01-01 00:00:00 UTC, 4 sessions, restarts 0", "queue: down, process 0, restarts 2",
+            "certificate: /c.pem, expires 2000-02-29 00:00:00 UTC", "watched: /main.cf", "last reload: 1970-01-01 00:00:00 UTC, SIGHUP: failed",
+            "problem: queue damage: segment 3: checksum", "problem: queue role is down", "problem: the queue accepts no new mail", "queue hold: 2",
+        ] { #expect(report.text.contains(line + "\n"), "\(line)") }
+        #expect(report.json.description.contains(#""damages":["segment 3: checksum"]"#))
+        #expect(StatusReport(String(Self.answer.dropLast(2)), queue: nil) == nil)
+        #expect(try #require(StatusReport(Self.answer, queue: nil)).problems.contains("the queue does not answer"))
+    }
 }

@@ -6,6 +6,8 @@ import Settings
 package enum RunningServer {
     /// Seconds `stop` waits: sessions and roles have their own, shorter bounds.
     private static let stopLimit = 45.0
+    /// Seconds in which a queue role that is being replaced is back.
+    private static let queuePatience = 3.0
 
     package static func stop(configurationDirectory: String) -> CInt {
         guard let (queueDirectory, pid) = find(configurationDirectory) else { return 1 }
@@ -43,30 +45,30 @@ package enum RunningServer {
 
     /// - Parameter json: one object, with the queue's figures under `queue`.
     package static func status(configurationDirectory: String, json: Bool = false) -> CInt {
-        guard let (queueDirectory, pid) = find(configurationDirectory) else { return 1 }
-        guard let answer = ask(json ? .statusJSON : .status, queueDirectory, pid, seconds: 10) else { return 1 }
-        let queue = QueueAccess.status(queueDirectory: queueDirectory) ?? "answers: no\n"
-        guard json else {
-            print(answer + queue.split(separator: "\n").map { "queue \($0)\n" }.joined(), terminator: "")
-            return 0
-        }
-        let members = queue.split(separator: "\n").compactMap { line -> (String, JSON)? in
-            guard let colon = line.firstIndex(of: ":") else { return nil }
-            let value = String(line[line.index(after: colon)...].drop { $0 == " " })
-            return (String(line[..<colon]).replacing(" ", with: "_"), Int(value).map(JSON.number) ?? JSON.text(value))
-        }
-        let object = answer.hasSuffix("\n") ? String(answer.dropLast()) : answer
-        print("\(object.dropLast()),\"queue\":\(JSON.object(members))}")
+        guard let report = report(configurationDirectory) else { return 1 }
+        print(json ? report.json.description + "\n" : report.text, terminator: "")
         return 0
     }
 
     /// Prints what is wrong with the running server; 0 when nothing is.
     package static func checkLive(configurationDirectory: String) -> CInt {
-        guard let (queueDirectory, pid) = find(configurationDirectory) else { return 1 }
-        guard let answer = ask(.problems, queueDirectory, pid, seconds: 10), answer.hasSuffix("END\n") else { return 1 }
-        let problems = answer.split(separator: "\n").dropLast()
-        for problem in problems { print(problem) }
-        return problems.isEmpty ? 0 : 1
+        guard let report = report(configurationDirectory) else { return 1 }
+        for problem in report.problems { print(problem) }
+        return report.problems.isEmpty ? 0 : 1
+    }
+
+    private static func report(_ configurationDirectory: String) -> StatusReport? {
+        guard let (queueDirectory, pid) = find(configurationDirectory) else { return nil }
+        guard let answer = ask(.status, queueDirectory, pid, seconds: 10) else { return nil }
+        let deadline = monotonicSeconds() + queuePatience
+        var queue = QueueAccess.status(queueDirectory: queueDirectory)
+        while queue == nil, monotonicSeconds() < deadline {
+            usleep(100_000)
+            queue = QueueAccess.status(queueDirectory: queueDirectory)
+        }
+        let report = StatusReport(answer, queue: queue)
+        if report == nil { ServerStart.report("postern: the answer of process \(pid) is not whole") }
+        return report
     }
 
     private static func ask(_ request: SupervisorRequest, _ queueDirectory: String, _ pid: pid_t, seconds: Int) -> String? {

@@ -26,7 +26,7 @@ struct AuthenticationRole {
     }
 
     func run(_ control: ControlChannel) throws {
-        environment.announce(try confine(), program: "auth")
+        environment.announce(try confine(), to: control, program: "auth")
         control.send(.ready)
         while case .message(let message, let descriptor) = control.receive() {
             switch message {

@@ -8,11 +8,11 @@ enum PlanRole {
     static func run(configurationDirectory: String, control: ControlChannel) {
         let check = StartupCheck(configurationDirectory: configurationDirectory)
         guard check.passes, let plan = ServerPlan(check) else {
-            for line in check.report(verbose: false) { control.send(.plan(.finding(line))) }
-            control.send(.plan(.end(passes: false)))
+            for line in check.report(verbose: false) { control.send(.plan(ServerPlan.finding(line))) }
+            control.send(.plan(ServerPlan.end(passes: false)))
             return
         }
-        for item in plan.items { control.send(.plan(item)) }
+        for record in plan.records { control.send(.plan(record)) }
     }
 }
 

@@ -38,7 +38,7 @@ final class QueueRole {
 
     func run(_ control: ControlChannel) throws {
         environment.log.onLoss { control.send(.reopenLog) }
-        environment.announce(try confine(), program: "qmgr", warnings: resolver.warnings)
+        environment.announce(try confine(), to: control, program: "qmgr", warnings: resolver.warnings)
         let queueDirectory = environment.main.text("queue_directory")
         let clock = SystemClock()
         let spool = try Spool.open(

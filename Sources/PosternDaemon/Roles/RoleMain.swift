@@ -14,8 +14,10 @@ package enum RoleMain {
         _ = fcntl(control.descriptor, F_SETFD, FD_CLOEXEC)
         if role == .plan {
             if let state, Supervisor.readState(state) == nil {
-                control.send(.plan(.finding("version \(PosternVersion.number) cannot take over from the running one: stop and start")))
-                control.send(.plan(.end(passes: false)))
+                control.send(
+                    .plan(ServerPlan.finding("version \(PosternVersion.number) cannot take over from the running one: stop and start"))
+                )
+                control.send(.plan(ServerPlan.end(passes: false)))
                 return 1
             }
             PlanRole.run(configurationDirectory: configurationDirectory, control: control)
@@ -87,7 +89,8 @@ struct RoleEnvironment {
     }
 
     /// The first lines of a role, once threads may exist: what it found, and what it has given up.
-    func announce(_ report: Confinement.Report, program: String, warnings: [String] = []) {
+    func announce(_ report: Confinement.Report, to control: ControlChannel, program: String, warnings: [String] = []) {
+        control.send(.confined("\(report)"))
         let log = mailLog(main, program: program)
         for warning in warnings { log.warning(warning) }
         log.info("\(report)")
@@ -120,9 +123,12 @@ extension Account {
 extension LogDestination {
     /// `maillog_file`, else syslog.
     init(_ settings: ServiceSettings) {
-        let file = settings.text("maillog_file")
+        self.init(file: settings.text("maillog_file"), facility: settings.text("syslog_facility"))
+    }
+
+    init(file: String, facility: String) {
         switch file {
-        case "": self = .syslog(facility: Self.facilities[settings.text("syslog_facility").lowercased()] ?? 2)
+        case "": self = .syslog(facility: Self.facilities[facility.lowercased()] ?? 2)
         case "/dev/stdout": self = .standardOutput
         default: self = .file(file)
         }

@@ -64,7 +64,7 @@ final class SMTPDRole {
     func run(_ control: ControlChannel) throws {
         let report = try confine()
         environment.log.onLoss { control.send(.reopenLog) }
-        environment.announce(report, program: "smtpd", warnings: resolver.warnings)
+        environment.announce(report, to: control, program: "smtpd", warnings: resolver.warnings)
         let server = try SMTPDServer(
             environment: environment,
             assemblies: assemblies,

@@ -30,8 +30,10 @@ enum ControlMessage: Sendable, Hashable {
     case failed(String)
     /// How many sessions the smtpd role has.
     case sessions(Int)
-    /// A piece of the plan that the `plan` role makes; see ``ServerPlan``.
-    case plan(PlanItem)
+    /// What the role has given up, in words for `postern status`.
+    case confined(String)
+    /// A record of the plan that the `plan` role makes; see ``ServerPlan``.
+    case plan([String])
 
     static let maximumLength = 4096
     static let separator: Character = "\u{1F}"
@@ -51,7 +53,8 @@ enum ControlMessage: Sendable, Hashable {
         case .ready: "ready"
         case .failed(let reason): Self.join("failed", String(reason.prefix(1000)))
         case .sessions(let count): Self.join("sessions", "\(count)")
-        case .plan(let item): Self.join("plan", item.text)
+        case .confined(let text): Self.join("confined", text)
+        case .plan(let record): (["plan"] + record).joined(separator: String(Self.separator))
         }
     }
 
@@ -59,7 +62,7 @@ enum ControlMessage: Sendable, Hashable {
 
     /// nil for anything that is not exactly one of the messages above.
     init?(text: String) {
-        let fields = text.split(separator: Self.separator, maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+        let fields = text.split(separator: Self.separator, maxSplits: 8, omittingEmptySubsequences: false).map(String.init)
         switch (fields[0], fields.count) {
         case ("listen", 3): self = .listen(service: fields[1], address: fields[2])
         case ("unlisten", 2): self = .unlisten(address: fields[1])
@@ -80,9 +83,8 @@ enum ControlMessage: Sendable, Hashable {
         case ("sessions", 2):
             guard let count = Self.number(fields[1], below: 10_000_000) else { return nil }
             self = .sessions(count)
-        case ("plan", 2...):
-            guard let item = PlanItem(text: fields.dropFirst().joined(separator: String(Self.separator))) else { return nil }
-            self = .plan(item)
+        case ("confined", 2): self = .confined(fields[1])
+        case ("plan", 2...): self = .plan(Array(fields.dropFirst()))
         default: return nil
         }
     }

@@ -9,12 +9,12 @@ package enum Role: Sendable, Hashable, CustomStringConvertible {
     /// Reads the configuration for the supervisor, tells it what it must know, and ends.
     case plan
 
-    /// The argument of the hidden `role` subcommand.
+    /// The argument of the hidden `role` subcommand; the number of a worker may be left out there.
     package var argument: String {
         switch self {
         case .smtpd: "smtpd"
         case .queue: "queue"
-        case .authentication(let profile, _): "auth:\(profile)"
+        case .authentication(let profile, let worker): "auth:\(profile):\(worker)"
         case .plan: "plan"
         }
     }
@@ -26,8 +26,9 @@ package enum Role: Sendable, Hashable, CustomStringConvertible {
         case "plan": self = .plan
         default:
             let parts = argument.split(separator: ":")
-            guard parts.count == 2, parts[0] == "auth", let profile = Int(parts[1]), profile >= 0 else { return nil }
-            self = .authentication(profile: profile, worker: 0)
+            let numbers = parts.dropFirst().compactMap { ControlMessage.number(String($0), below: 1024) }
+            guard parts.first == "auth", (2...3).contains(parts.count), numbers.count == parts.count - 1 else { return nil }
+            self = .authentication(profile: numbers[0], worker: numbers.count > 1 ? numbers[1] : 0)
         }
     }
 
@@ -64,7 +65,11 @@ final class RoleProcess {
     var retiredAt = 0.0
     var isReady = false
     var isStopping = false
+    /// It has let so many messages pile up that one could not be sent.
+    var isDeaf = false
     var sessions = 0
+    /// What it says it has given up, for the administrator.
+    var confinement = ""
     var restarts = RestartPolicy()
     /// How often it was started again after it had died.
     var deaths = 0
@@ -79,7 +84,37 @@ final class RoleProcess {
         self.standing = standing
     }
 
+    /// For the program that takes this one's place.
+    var saved: [String] {
+        [role.argument, "\(generation)", standing.rawValue, "\(pid)", "\(control?.descriptor ?? -1)", isReady ? "1" : "0", "\(deaths)", confinement]
+    }
+
+    /// A running role as ``saved`` described it; nil for anything else.
+    convenience init?(saved fields: [String]) {
+        guard fields.count >= 8, let role = Role(argument: fields[0]), let standing = Standing(rawValue: fields[2]) else { return nil }
+        let numbers = [1, 3, 4, 6].compactMap { ControlMessage.number(fields[$0], below: 1 << 31) }
+        guard numbers.count == 4, numbers[1] > 0 else { return nil }
+        self.init(role, generation: numbers[0], standing: standing)
+        pid = pid_t(numbers[1])
+        control = ControlChannel(descriptor: CInt(numbers[2]))
+        isReady = fields[5] == "1"
+        deaths = numbers[3]
+        confinement = fields[7]
+        startedAt = monotonicSeconds()
+        retiredAt = startedAt
+    }
+
     var isRunning: Bool { pid > 0 }
+
+    /// Sends without ever waiting. A role that does not read is found by ``isDeaf``; one that is gone, by its end.
+    func tell(_ message: ControlMessage, passing descriptor: CInt = -1) {
+        if let control, case .full = control.send(message, passing: descriptor) { isDeaf = true }
+    }
+
+    func closeControl() {
+        control?.close()
+        control = nil
+    }
 
     /// A role that dies again and again is not being served by being started again.
     var isLooping: Bool { restarts.failuresInARow >= 3 }

@@ -32,76 +32,42 @@ struct ServerPlan: Sendable, Hashable {
     init() {}
 
     /// The plan as messages, the last of which ends it.
-    var items: [PlanItem] {
-        [.queueDirectory(queueDirectory), .fingerprint(queueFingerprint)] + endpoints.map(PlanItem.endpoint)
-            + workersPerProfile.map(PlanItem.workers) + certificates.map(PlanItem.certificate) + watched.map(PlanItem.watch)
-            + findings.map(PlanItem.finding) + [.end(passes: true)]
+    var records: [[String]] {
+        [["queue", queueDirectory], ["fingerprint", queueFingerprint]]
+            + endpoints.map { ["endpoint", "\($0.address)", "\($0.port)", $0.service, $0.location] }
+            + workersPerProfile.map { ["workers", "\($0)"] } + certificates.map { ["certificate", "\($0.expires)", $0.file] }
+            + watched.map { ["watch", $0] } + findings.map(Self.finding) + [Self.end(passes: true)]
     }
+
+    /// A line of `postern check`: `file:line: message`.
+    static func finding(_ line: String) -> [String] { ["finding", String(line.prefix(1000))] }
+
+    /// Nothing follows.
+    static func end(passes: Bool) -> [String] { ["end", passes ? "pass" : "fail"] }
 
     /// More of anything than this is not a configuration.
     static let limit = 5000
 
-    mutating func add(_ item: PlanItem) {
-        guard endpoints.count + workersPerProfile.count + certificates.count + watched.count + findings.count < Self.limit else { return }
-        switch item {
-        case .queueDirectory(let path): queueDirectory = path
-        case .fingerprint(let text): queueFingerprint = text
-        case .endpoint(let endpoint): endpoints.append(endpoint)
-        case .workers(let count): workersPerProfile.append(count)
-        case .certificate(let certificate): certificates.append(certificate)
-        case .watch(let path): watched.append(path)
-        case .finding(let text): findings.append(text)
-        case .end: break
-        }
-    }
-}
-
-/// One piece of a ``ServerPlan`` on its way to the supervisor.
-enum PlanItem: Sendable, Hashable {
-    case queueDirectory(String)
-    case fingerprint(String)
-    case endpoint(ServerPlan.Endpoint)
-    case workers(Int)
-    case certificate(ServerPlan.Certificate)
-    case watch(String)
-    /// A line of `postern check`: `file:line: message`.
-    case finding(String)
-    /// Nothing follows. Does the configuration pass?
-    case end(passes: Bool)
-
-    var text: String {
-        let fields: [String] =
-            switch self {
-            case .queueDirectory(let path): ["queue", path]
-            case .fingerprint(let text): ["fingerprint", text]
-            case .endpoint(let endpoint): ["endpoint", "\(endpoint.address)", "\(endpoint.port)", endpoint.service, endpoint.location]
-            case .workers(let count): ["workers", "\(count)"]
-            case .certificate(let certificate): ["certificate", "\(certificate.expires)", certificate.file]
-            case .watch(let path): ["watch", path]
-            case .finding(let text): ["finding", String(text.prefix(1000))]
-            case .end(let passes): ["end", passes ? "pass" : "fail"]
-            }
-        return fields.joined(separator: String(ControlMessage.separator))
-    }
-
-    init?(text: String) {
-        let fields = text.split(separator: ControlMessage.separator, omittingEmptySubsequences: false).map(String.init)
-        switch (fields.first, fields.count) {
-        case ("queue", 2): self = .queueDirectory(fields[1])
-        case ("fingerprint", 2): self = .fingerprint(fields[1])
+    /// Takes one record. False when it is none; what is beyond the limit is left out.
+    mutating func take(_ record: [String]) -> Bool {
+        let isFull = endpoints.count + workersPerProfile.count + certificates.count + watched.count + findings.count >= Self.limit
+        switch (record.first, record.count) {
+        case ("queue", 2): queueDirectory = record[1]
+        case ("fingerprint", 2): queueFingerprint = record[1]
         case ("endpoint", 5):
-            guard let address = IPAddress(fields[1]), let port = UInt16(fields[2]) else { return nil }
-            self = .endpoint(ServerPlan.Endpoint(service: fields[3], address: address, port: port, location: fields[4]))
+            guard let address = IPAddress(record[1]), let port = UInt16(record[2]) else { return false }
+            if !isFull { endpoints.append(Endpoint(service: record[3], address: address, port: port, location: record[4])) }
         case ("workers", 2):
-            guard let count = ControlMessage.number(fields[1], below: 1024) else { return nil }
-            self = .workers(count)
+            guard let count = ControlMessage.number(record[1], below: 1024) else { return false }
+            if !isFull { workersPerProfile.append(count) }
         case ("certificate", 3):
-            guard let expires = Int(fields[1]) else { return nil }
-            self = .certificate(ServerPlan.Certificate(file: fields[2], expires: expires))
-        case ("watch", 2): self = .watch(fields[1])
-        case ("finding", 2): self = .finding(fields[1])
-        case ("end", 2): self = .end(passes: fields[1] == "pass")
-        default: return nil
+            guard let expires = Int(record[1]) else { return false }
+            if !isFull { certificates.append(Certificate(file: record[2], expires: expires)) }
+        case ("watch", 2): if !isFull { watched.append(record[1]) }
+        case ("finding", 2): if !isFull { findings.append(record[1]) }
+        case ("end", 2): return ["pass", "fail"].contains(record[1])
+        default: return false
         }
+        return true
     }
 }

@@ -42,6 +42,7 @@ extension Supervisor {
             nextReload = reason
             return
         }
+        manager.reloading()
         watch.accept()
         attempt = Attempt(number: generation + 1, reason: reason, deadline: monotonicSeconds() + Attempt.limit)
         let planner = RoleProcess(.plan, generation: generation + 1, standing: .next)
@@ -49,13 +50,13 @@ extension Supervisor {
         start(planner)
     }
 
-    func took(_ item: PlanItem) {
+    func took(_ record: [String]) {
         guard attempt?.isLaunched == false else { return }
-        attempt?.plan.add(item)
-        guard case .end(let passes) = item, let plan = attempt?.plan else { return }
+        guard attempt?.plan.take(record) == true else { return fail("the plan role sent an unexpected record") }
+        guard record[0] == "end", let plan = attempt?.plan else { return }
         // Its end is no failure any more.
         for planner in roles where planner.role == .plan { planner.standing = .retired }
-        guard passes else {
+        guard record[1] == "pass" else {
             return fail(plan.findings.isEmpty ? ["the configuration does not pass"] : plan.findings)
         }
         guard plan.queueDirectory == setup.queueDirectory else {
@@ -94,7 +95,7 @@ extension Supervisor {
         guard !made.isEmpty, made.allSatisfy(\.isReady), let smtpd = made.first(where: { $0.role == .smtpd }) else { return }
         self.attempt = nil
         let vanished = listeners.filter { old in !attempt.listeners.contains { $0.descriptor == old.descriptor } }
-        smtpd.control?.send(.start)
+        smtpd.tell(.start)
         for old in roles where old.standing == .current && old.role != .queue { retire(old, handingOverTo: smtpd, vanished) }
         for role in made { role.standing = .current }
         for listener in vanished { close(listener.descriptor) }
@@ -118,13 +119,13 @@ extension Supervisor {
             return
         }
         guard role.role == .smtpd else { return }
-        for listener in vanished { role.control?.send(.unlisten(address: listener.display)) }
+        for listener in vanished { role.tell(.unlisten(address: listener.display)) }
         guard let (from, to) = try? socketPair(CInt(SOCK_SEQPACKET.rawValue)) else {
-            role.control?.send(.retire)
+            role.tell(.retire)
             return log.error("socketpair: \(errorText(errno)): client counters start anew")
         }
-        role.control?.send(.retire, passing: from)
-        smtpd.control?.send(.counters, passing: to)
+        role.tell(.retire, passing: from)
+        smtpd.tell(.counters, passing: to)
         close(from)
         close(to)
     }
@@ -152,6 +153,7 @@ extension Supervisor {
     func conclude(_ result: ReloadResult) {
         queueMustRestart = false
         lastReload = result
+        manager.ready(result.failure == nil ? "generation \(generation)" : "reload failed, generation \(generation) goes on")
         // Who asked while another was under way waits for his own.
         if nextReload == nil, !wantsUpgrade { requests?.tellReloaded(result) }
         if wantsUpgrade {
@@ -168,7 +170,7 @@ extension Supervisor {
         guard let queue = roles.first(where: { $0.role == .queue }), queue.isRunning else { return }
         queue.isStopping = true
         queue.retiredAt = monotonicSeconds()
-        queue.control?.send(.stop)
+        queue.tell(.stop)
     }
 
     func advanceRetired(_ now: Double) {
@@ -177,7 +179,7 @@ extension Supervisor {
         }
         for role in retired.dropLast(min(retired.count, Self.retiredLimit)) where !role.isStopping {
             role.isStopping = true
-            role.control?.send(.stop)
+            role.tell(.stop)
         }
         for role in retired where now - role.retiredAt > Self.retiredLifetime {
             log.warning("generation \(role.generation) has sessions that do not end: killing process \(role.pid)")
@@ -188,7 +190,7 @@ extension Supervisor {
             if !worker.isStopping {
                 worker.isStopping = true
                 worker.retiredAt = now
-                worker.control?.send(.stop)
+                worker.tell(.stop)
             } else if now - worker.retiredAt > setup.stopLimit {
                 kill(worker.pid, SIGKILL)
             }

@@ -13,22 +13,13 @@ extension Supervisor {
             return
         }
         attempt = Attempt(number: generation + 1, reason: "upgrade", deadline: monotonicSeconds() + Attempt.limit, isUpgrade: true)
+        manager.reloading()
         let planner = RoleProcess(.plan, generation: generation + 1, standing: .next)
         roles.append(planner)
         guard let state = Self.stateFile(state.text) else { return fail("the state cannot be written: \(errorText(errno))") }
         defer { close(state) }
-        do {
-            let (own, theirs) = try ControlChannel.pair()
-            defer { theirs.close() }
-            own.neverWait()
-            Self.keepOverExec([state], true)
-            let arguments = ["role", "plan", "-c", setup.configurationDirectory, "--state", "\(state)"]
-            planner.startedAt = monotonicSeconds()
-            planner.pid = try ChildProcess.start(setup.program, arguments, control: theirs.descriptor)
-            planner.control = own
-        } catch {
-            fail("\(error)")
-        }
+        Self.keepOverExec([state], true)
+        start(planner, program: setup.program, "--state", "\(state)")
     }
 
     /// The new program has shown that it can. Returns only if it cannot be started after all.
@@ -62,31 +53,13 @@ extension Supervisor {
         state.queueDirectory = setup.queueDirectory
         state.log = logSetup
         state.generation = generation
-        state.plan = plan.items
-        state.listeners = listeners.map { one in
-            let endpoint = ServerPlan.Endpoint(service: one.service, address: one.address, port: one.port, location: "")
-            return SupervisorState.Listener(endpoint: endpoint, descriptor: Int(one.descriptor))
-        }
-        for role in roles where role.role != .plan {
-            guard let control = role.control, role.isRunning else { continue }
-            let worker = if case .authentication(_, let worker) = role.role { worker } else { 0 }
-            state.roles.append(
-                SupervisorState.RoleState(
-                    argument: role.role.argument,
-                    worker: worker,
-                    generation: role.generation,
-                    standing: role.standing.rawValue,
-                    pid: Int(role.pid),
-                    control: Int(control.descriptor),
-                    isReady: role.isReady,
-                    deaths: role.deaths
-                )
-            )
-        }
+        state.plan = plan
+        state.listeners = listeners
+        state.roles = roles.filter { $0.role != .plan && $0.isRunning && $0.control != nil }.map(\.saved)
         state.keys = keys.keys
-        state.lock = Int(lock.descriptor)
-        state.requests = requests.map { Int($0.listening) } ?? -1
-        state.waiting = requests?.waiting.map(Int.init) ?? []
+        state.lock = lock.descriptor
+        state.requests = requests?.listening ?? -1
+        state.waiting = requests?.waiting ?? []
         return state
     }
 
@@ -115,13 +88,7 @@ extension Supervisor {
 
     /// Goes on where the program before has left off, in the same process. Returns the exit status.
     static func resume(_ state: SupervisorState, configurationDirectory: String) throws -> CInt {
-        let writer = try LogWriter(state.log.logDestination, hostName: state.log.hostName)
-        let log = MailLog(sink: writer, tag: state.log.tag, processID: Int(getpid()))
-        var plan = ServerPlan()
-        for item in state.plan { plan.add(item) }
-        let listeners = state.listeners.map {
-            ListenSocket(service: $0.endpoint.service, address: $0.endpoint.address, port: $0.endpoint.port, adopting: CInt($0.descriptor))
-        }
+        let writer = try LogWriter(LogDestination(file: state.log.file, facility: state.log.facility), hostName: state.log.hostName)
         let supervisor = Supervisor(
             setup: Setup(
                 configurationDirectory: configurationDirectory,
@@ -129,44 +96,32 @@ extension Supervisor {
                 program: state.program,
                 loops: ServerPlan.loops
             ),
-            plan: plan,
-            listeners: listeners,
+            plan: state.plan,
+            listeners: state.listeners,
             generation: state.generation,
-            log: log,
+            log: MailLog(sink: writer, tag: state.log.tag, processID: Int(getpid())),
             logSetup: state.log,
             signals: try SignalDescriptor(),
-            lock: PIDFile(adopting: CInt(state.lock)),
+            lock: PIDFile(adopting: state.lock),
             onReady: nil
         )
         supervisor.adopt(state)
-        keepOverExec([CInt(state.lock)] + listeners.map(\.descriptor) + state.roles.map { CInt($0.control) }, false)
         let status = supervisor.serve(afterUpgrade: true)
-        log.info("terminating")
         writer.flush()
         return status
     }
 
     private func adopt(_ state: SupervisorState) {
         keys = TicketKeyRing(keys: state.keys, madeAt: monotonicSeconds())
+        roles = state.roles.compactMap(RoleProcess.init(saved:))
         if state.requests >= 0 {
-            requests = RequestSocket(listening: CInt(state.requests))
-            for descriptor in state.waiting { requests?.keep(CInt(descriptor)) }
-            Self.keepOverExec([CInt(state.requests)] + state.waiting.map(CInt.init), false)
+            requests = RequestSocket(listening: state.requests)
+            for descriptor in state.waiting { requests?.keep(descriptor) }
         } else {
             openRequests()
         }
-        for one in state.roles {
-            guard var role = Role(argument: one.argument), let standing = RoleProcess.Standing(rawValue: one.standing) else { continue }
-            if case .authentication(let profile, _) = role { role = .authentication(profile: profile, worker: one.worker) }
-            let process = RoleProcess(role, generation: one.generation, standing: standing)
-            process.pid = pid_t(one.pid)
-            process.control = ControlChannel(descriptor: CInt(one.control))
-            process.isReady = one.isReady
-            process.deaths = one.deaths
-            process.startedAt = monotonicSeconds()
-            process.retiredAt = monotonicSeconds()
-            roles.append(process)
-        }
+        let passed = [state.lock, state.requests] + state.waiting + listeners.map(\.descriptor) + roles.compactMap(\.control?.descriptor)
+        Self.keepOverExec(passed.filter { $0 >= 0 }, false)
         // One that had died and was waiting for its restart.
         if !roles.contains(where: { $0.role == .queue }) {
             let queue = RoleProcess(.queue, generation: 0, standing: .current)
@@ -176,27 +131,5 @@ extension Supervisor {
         watch.follow(plan.watched)
         queueMustRestart = true
         reload("upgrade to version \(PosternVersion.number)")
-    }
-}
-
-extension SupervisorState.LogSetup {
-    init(_ destination: LogDestination, hostName: String, tag: String) {
-        self.hostName = hostName
-        self.tag = tag
-        self.destination =
-            switch destination {
-            case .syslog(let facility): "syslog \(facility)"
-            case .standardOutput: "stdout"
-            case .file(let path): "file \(path)"
-            }
-    }
-
-    var logDestination: LogDestination {
-        let words = destination.split(separator: " ", maxSplits: 1).map(String.init)
-        return switch (words.first, words.count) {
-        case ("file", 2): .file(words[1])
-        case ("syslog", 2): .syslog(facility: Int(words[1]) ?? 2)
-        default: .standardOutput
-        }
     }
 }

@@ -40,7 +40,7 @@ final class Supervisor {
     /// Called once, when every role has reported ready.
     private var onReady: (() -> Void)?
     private var startFailure: String?
-    private var manager = ServiceManager()
+    var manager = ServiceManager()
 
     private struct Stop {
         var deadline: Double
@@ -89,6 +89,7 @@ final class Supervisor {
             let own = [signals.descriptor, watch.descriptor] + (requests?.descriptors ?? [])
             let readable = waitReadable(own + running.compactMap(\.control?.descriptor), atMost: nextDeadline())
             if readable.contains(signals.descriptor) { for signal in signals.read() { handle(signal) } }
+            requests?.flush()
             if readable.contains(watch.descriptor) { watch.stir(now: monotonicSeconds()) }
             for request in requests?.take(readable) ?? [] { answer(request) }
             for role in running where role.control.map({ readable.contains($0.descriptor) }) == true { receive(from: role) }
@@ -109,23 +110,21 @@ final class Supervisor {
 
     // MARK: Starting
 
-    func start(_ role: RoleProcess) {
+    /// - Parameter program: another one than that which runs.
+    func start(_ role: RoleProcess, program: String? = nil, _ more: String...) {
         role.startedAt = monotonicSeconds()
         role.isReady = false
         role.isStopping = false
         role.restartAt = nil
         role.sessions = 0
+        role.confinement = ""
         do {
             let (own, theirs) = try ControlChannel.pair()
             defer { theirs.close() }
             own.neverWait()
-            let arguments = ["role", role.role.argument, "-c", setup.configurationDirectory]
-            role.pid = try ChildProcess.start(
-                ChildProcess.samePath(as: setup.program),
-                named: setup.program,
-                arguments,
-                control: theirs.descriptor
-            )
+            let path = program ?? ChildProcess.samePath(as: setup.program)
+            let arguments = ["role", role.role.argument, "-c", setup.configurationDirectory] + more
+            role.pid = try ChildProcess.start(path, named: setup.program, arguments, control: theirs.descriptor)
             role.control = own
         } catch {
             log.error("cannot start the \(role.description): \(error)")
@@ -140,9 +139,9 @@ final class Supervisor {
     private func introduce(_ role: RoleProcess) {
         switch role.role {
         case .smtpd:
-            role.control?.send(.ticketKeys(keys.keys))
+            role.tell(.ticketKeys(keys.keys))
             for listener in role.standing == .next ? attempt?.listeners ?? [] : listeners {
-                role.control?.send(.listen(service: listener.service, address: listener.display), passing: listener.descriptor)
+                role.tell(.listen(service: listener.service, address: listener.display), passing: listener.descriptor)
             }
             connectHandOffs(of: role)
             for worker in roles where worker.role.isWorker && worker.generation == role.generation { connect(role, with: worker) }
@@ -154,20 +153,20 @@ final class Supervisor {
     }
 
     private func connectHandOffs(of smtpd: RoleProcess) {
-        guard let queue = roles.first(where: { $0.role == .queue })?.control, let control = smtpd.control else { return }
-        for loop in 0..<setup.loops { connect(control, queue, .handOff(loop: loop)) }
+        guard let queue = roles.first(where: { $0.role == .queue && $0.control != nil }), smtpd.control != nil else { return }
+        for loop in 0..<setup.loops { connect(smtpd, queue, .handOff(loop: loop)) }
     }
 
     private func connect(_ smtpd: RoleProcess, with worker: RoleProcess) {
-        guard case .authentication(let profile, _) = worker.role, let one = smtpd.control, let other = worker.control else { return }
-        connect(one, other, .authentication(profile: profile))
+        guard case .authentication(let profile, _) = worker.role, smtpd.control != nil, worker.control != nil else { return }
+        connect(smtpd, worker, .authentication(profile: profile))
     }
 
     /// Gives each of two roles one end of a new connection. An end nobody takes is closed with its datagram, which the other side notices.
-    private func connect(_ one: ControlChannel, _ other: ControlChannel, _ message: ControlMessage) {
+    private func connect(_ one: RoleProcess, _ other: RoleProcess, _ message: ControlMessage) {
         guard let (a, b) = try? socketPair() else { return log.error("socketpair: \(errorText(errno))") }
-        one.send(message, passing: a)
-        other.send(message, passing: b)
+        one.tell(message, passing: a)
+        other.tell(message, passing: b)
         close(a)
         close(b)
     }
@@ -178,17 +177,9 @@ final class Supervisor {
     private func receive(from role: RoleProcess) {
         guard let control = role.control else { return }
         let received = control.receive()
-        if case .closed = received {
-            control.close()
-            role.control = nil
-            return
-        }
+        if case .closed = received { return role.closeControl() }
         guard role.budget.receive(at: monotonicSeconds(), limit: role.role == .plan ? 2 * ServerPlan.limit : MessageBudget.messages) else {
-            log.error("\(role.description) sends too many messages: killing process \(role.pid)")
-            control.close()
-            role.control = nil
-            kill(role.pid, SIGKILL)
-            return
+            return drop(role, "sends too many messages")
         }
         switch received {
         case .message(.ready, nil) where !role.isReady: becameReady(role)
@@ -200,7 +191,8 @@ final class Supervisor {
             if onReady != nil { startFailure = startFailure ?? reason }
             if role.standing == .next, role.role != .plan { fail(reason) }
         case .message(.sessions(let count), nil) where role.role == .smtpd: role.sessions = count
-        case .message(.plan(let item), nil) where role.role == .plan: took(item)
+        case .message(.confined(let text), nil): role.confinement = String(text.prefix(300))
+        case .message(.plan(let record), nil) where role.role == .plan && role.standing == .next: took(record)
         case .message(_, let descriptor):
             if role.budget.mayComplain() { log.warning("\(role.description) sent an unexpected message") }
             if let descriptor { close(descriptor) }
@@ -209,10 +201,18 @@ final class Supervisor {
         }
     }
 
+    /// A role that has been taken over, or hangs: its death is noticed and mended like any other.
+    private func drop(_ role: RoleProcess, _ reason: String) {
+        log.error("\(role.description) \(reason): killing process \(role.pid)")
+        role.isDeaf = false
+        role.closeControl()
+        kill(role.pid, SIGKILL)
+    }
+
     private func becameReady(_ role: RoleProcess) {
         role.isReady = true
         if role.standing == .next { return commitIfReady() }
-        if role.role == .smtpd { role.control?.send(.start) }
+        if role.role == .smtpd { role.tell(.start) }
         if let onReady, roles.allSatisfy(\.isReady) {
             self.onReady = nil
             onReady()
@@ -222,7 +222,9 @@ final class Supervisor {
     private func handle(_ signal: CInt) {
         switch signal {
         case SIGCHLD: reapAll()
-        case SIGTERM, SIGINT: beginStop()
+        case SIGTERM, SIGINT:
+            if stopping == nil { log.info("terminating on signal \(signal)") }
+            beginStop()
         case SIGUSR1:
             (log.sink as? LogWriter)?.reopen()
             for role in roles { passLog(to: role) }
@@ -235,7 +237,7 @@ final class Supervisor {
     private func passLog(to role: RoleProcess) {
         let fresh = (log.sink as? LogWriter)?.freshDescriptor()
         role.logPassedAt = monotonicSeconds()
-        role.control?.send(.reopenLog, passing: fresh ?? -1)
+        role.tell(.reopenLog, passing: fresh ?? -1)
         if let fresh { close(fresh) }
     }
 
@@ -246,8 +248,7 @@ final class Supervisor {
             for _ in 0...(2 * ServerPlan.limit) where role.control != nil {
                 receive(from: role)
             }
-            role.control?.close()
-            role.control = nil
+            role.closeControl()
             role.pid = 0
             role.isReady = false
             ended(role, pid, end)
@@ -279,12 +280,15 @@ final class Supervisor {
         var times =
             roles.compactMap(\.restartAt) + [stopping?.deadline, attempt?.deadline, watch.checkAt, manager.ping(at: now)].compactMap { $0 }
         if roles.contains(where: { $0.standing == .retired || $0.isStopping }) { times.append(now + 1) }
-        times.append(keys.rotateAt)
+        times += [keys.rotateAt] + (requests?.deadline.map { [$0] } ?? [])
+        // Whoever is slow to read his answer is looked after twenty times a second, for as long as he may take.
+        if requests?.isAnswering == true { times.append(now + 0.05) }
         return max(0, min(times.min() ?? now + 60, now + 60) - now)
     }
 
     /// Does what is due; an exit status when everything has ended.
     private func advance() -> CInt? {
+        for role in roles where role.isDeaf && role.isRunning { drop(role, "does not read its messages") }
         if startFailure != nil, stopping == nil { beginStop() }
         if stopping != nil { return advanceStop() }
         let now = monotonicSeconds()
@@ -296,7 +300,7 @@ final class Supervisor {
             reload("changed: \(changes.prefix(3).joined(separator: ", "))\(changes.count > 3 ? " and \(changes.count - 3) more" : "")")
         }
         if keys.rotate(now: now) {
-            for role in roles where role.role == .smtpd { role.control?.send(.ticketKeys(keys.keys)) }
+            for role in roles where role.role == .smtpd { role.tell(.ticketKeys(keys.keys)) }
         }
         advanceRetired(now)
         return nil
@@ -312,7 +316,7 @@ final class Supervisor {
         stopping = Stop(deadline: monotonicSeconds() + setup.stopLimit, phase: 0)
         manager.stopping()
         // Sessions first: the queue must still be there to take what they are committing.
-        for role in roles where role.role == .smtpd { role.control?.send(.stop) }
+        for role in roles where role.role == .smtpd { role.tell(.stop) }
     }
 
     private func advanceStop() -> CInt? {
@@ -320,7 +324,7 @@ final class Supervisor {
         let now = monotonicSeconds()
         if stop.phase == 0, !roles.contains(where: { $0.role == .smtpd && $0.isRunning }) {
             stop = Stop(deadline: now + setup.stopLimit, phase: 1)
-            for role in roles { role.control?.send(.stop) }
+            for role in roles { role.tell(.stop) }
         }
         if now >= stop.deadline, !stop.killed {
             stop.killed = true

@@ -14,17 +14,28 @@ struct ControlChannel: Sendable {
         return (ControlChannel(descriptor: ends.0), ControlChannel(descriptor: ends.1))
     }
 
-    /// Sends a message and a copy of `passing`. False when the other side is gone.
+    enum Sent {
+        case done
+        /// The other side is gone.
+        case gone
+        /// It has not read what was sent before, and ``neverWait()`` was called: nothing was sent.
+        case full
+    }
+
+    /// Sends a message and a copy of `passing`.
     @discardableResult
-    func send(_ message: ControlMessage, passing: CInt = -1) -> Bool {
+    func send(_ message: ControlMessage, passing: CInt = -1) -> Sent {
         let bytes = Array(message.text.utf8.prefix(ControlMessage.maximumLength))
-        return unsafe bytes.withUnsafeBytes { unsafe postern_send_fd(descriptor, $0.baseAddress, $0.count, passing) } >= 0
+        if unsafe bytes.withUnsafeBytes({ unsafe postern_send_fd(descriptor, $0.baseAddress, $0.count, passing) }) >= 0 { return .done }
+        // Too many descriptors on their way are those that nobody has taken.
+        return [EAGAIN, ENOBUFS, ETOOMANYREFS].contains(errno) ? .full : .gone
     }
 
     /// From now on neither ``send(_:passing:)`` nor ``receive()`` waits on this end: a role that does not read must not stop the supervisor.
     func neverWait() {
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
-        var size: CInt = 1 << 20
+        // Some hundred messages with their descriptors: more than any role gets before it is ready to read.
+        var size: CInt = 1 << 18
         _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &size, socklen_t(MemoryLayout<CInt>.size))
     }
 

@@ -29,13 +29,16 @@ enum UnixSocket {
         return descriptor
     }
 
-    /// The next connection of a process that runs as root or as we do; others are turned away. nil when the listening socket is closed.
+    /// The next connection of a process that runs as root or as we do; others are turned away. nil when the listening socket is closed, or
+    /// does not block and has none now.
     static func accept(on listening: CInt) -> CInt? {
         while true {
             let descriptor = Glibc.accept(listening, nil, nil)
             if descriptor < 0 {
-                if errno == EINTR || errno == ECONNABORTED || errno == EMFILE { continue }
-                return nil
+                if errno == EINTR || errno == ECONNABORTED { continue }
+                guard errno == EMFILE, fcntl(listening, F_GETFL) & O_NONBLOCK == 0 else { return nil }
+                usleep(10_000)
+                continue
             }
             _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
             var user: uid_t = 0
@@ -63,6 +66,13 @@ enum UnixSocket {
             if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return false }
         }
         return true
+    }
+
+    /// Writes what the other side takes now, without waiting. nil when it is gone.
+    static func writeSome(_ bytes: ArraySlice<UInt8>, to descriptor: CInt) -> Int? {
+        let flags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
+        let count = unsafe bytes.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress, $0.count, flags) }
+        return count >= 0 ? count : errno == EAGAIN || errno == EINTR ? 0 : nil
     }
 
     /// Up to 64 KiB; empty at the end, or when the time limit passed.

@@ -97,7 +97,12 @@ package enum ServerStart {
             plan: plan,
             listeners: listeners,
             log: log,
-            logSetup: SupervisorState.LogSetup(LogDestination(main), hostName: main.text("myhostname"), tag: log.tag),
+            logSetup: SupervisorState.LogSetup(
+                file: main.text("maillog_file"),
+                facility: main.text("syslog_facility"),
+                hostName: main.text("myhostname"),
+                tag: log.tag
+            ),
             signals: try SignalDescriptor(),
             lock: lock
         ) {
@@ -106,7 +111,6 @@ package enum ServerStart {
             if notify { letGo() }
         }
         let status = supervisor.run()
-        log.info("terminating")
         writer.flush()
         return status
     }
