@@ -16,7 +16,8 @@ import Testing
     @Test(arguments: [
         ControlMessage.listen(service: "smtp", address: "[::1]:25"), .unlisten(address: "127.0.0.1:25"), .handOff(loop: 3),
         .authentication(profile: 2), .ticketKeys(["00ff", "0a"]), .start, .retire, .counters, .stop, .reopenLog, .ready,
-        .failed("main.cf:3: no"), .sessions(20_000), .confined("runs as x"), .plan(["watch", "/etc/a b"]), .plan(ServerPlan.end(passes: false)),
+        .failed("main.cf:3: no"), .sessions(20_000), .confined("runs as x"), .plan(["watch", "/etc/a b"]),
+        .plan(ServerPlan.end(passes: false)),
     ]) func messagesComeBackAsTheyWere(message: ControlMessage) { #expect(ControlMessage(text: message.text) == message) }
 
     private static var plan: ServerPlan {
@@ -118,7 +119,8 @@ import Testing
 
     private static let answer = Records.text(of: [
         ["server", "1.2", "7", "0", "3"], ["role", "smtpd", "2", "retired", "8", "1", "0", "0", "4", "runs as a"],
-        ["role", "smtpd", "3", "current", "9", "1", "0", "0", "5", "runs as b"], ["role", "queue", "0", "current", "0", "0", "2", "0", "0", ""],
+        ["role", "smtpd", "3", "current", "9", "1", "0", "0", "5", "runs as b"],
+        ["role", "queue", "0", "current", "0", "0", "2", "0", "0", ""],
         ["certificate", "951782400", "/c.pem"], ["watched", "/main.cf"], ["reload", "0", "SIGHUP", "0"], ["failure", "main.cf:3: no"],
         ["problem", "queue role is down"], ["role"], ["certificate"], ["new", "thing"],
     ])
@@ -128,8 +130,10 @@ import Testing
         for line in [
             "generation 3: serving, process 9, since 1970-01-01 00:00:00 UTC, 5 sessions, restarts 0", "generation 3: runs as b",
             "generation 2: retired, process 8, since 1970-01-01 00:00:00 UTC, 4 sessions, restarts 0", "queue: down, process 0, restarts 2",
-            "certificate: /c.pem, expires 2000-02-29 00:00:00 UTC", "watched: /main.cf", "last reload: 1970-01-01 00:00:00 UTC, SIGHUP: failed",
-            "problem: queue damage: segment 3: checksum", "problem: queue role is down", "problem: the queue accepts no new mail", "queue hold: 2",
+            "certificate: /c.pem, expires 2000-02-29 00:00:00 UTC", "watched: /main.cf",
+            "last reload: 1970-01-01 00:00:00 UTC, SIGHUP: failed",
+            "problem: queue damage: segment 3: checksum", "problem: queue role is down", "problem: the queue accepts no new mail",
+            "queue hold: 2",
         ] { #expect(report.text.contains(line + "\n"), "\(line)") }
         #expect(report.json.description.contains(#""damages":["segment 3: checksum"]"#))
         #expect(StatusReport(String(Self.answer.dropLast(2)), queue: nil) == nil)

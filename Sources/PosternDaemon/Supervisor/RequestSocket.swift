@@ -88,5 +88,7 @@ struct RequestSocket {
         waiting = []
     }
 
-    func close() { for descriptor in [listening] + pending.map(\.descriptor) + waiting + answers.map(\.descriptor) { Glibc.close(descriptor) } }
+    func close() {
+        for descriptor in [listening] + pending.map(\.descriptor) + waiting + answers.map(\.descriptor) { Glibc.close(descriptor) }
+    }
 }

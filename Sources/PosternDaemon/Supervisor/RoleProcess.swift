@@ -86,7 +86,10 @@ final class RoleProcess {
 
     /// For the program that takes this one's place.
     var saved: [String] {
-        [role.argument, "\(generation)", standing.rawValue, "\(pid)", "\(control?.descriptor ?? -1)", isReady ? "1" : "0", "\(deaths)", confinement]
+        [
+            role.argument, "\(generation)", standing.rawValue, "\(pid)", "\(control?.descriptor ?? -1)", isReady ? "1" : "0", "\(deaths)",
+            confinement,
+        ]
     }
 
     /// A running role as ``saved`` described it; nil for anything else.
