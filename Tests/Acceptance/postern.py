@@ -111,6 +111,8 @@ discard   unix  -       -       n       -       -       discard
         self.sink = sink
         self.process = None
         self.environment = {}
+        # Called in the server's process before its program.
+        self.prepare = None
         relay = downstream or (f"[127.0.0.1]:{sink.port}" if sink else "")
         self.base = f"""
 compatibility_level = 3.6
@@ -187,7 +189,8 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
         starts = self.log().count("daemon started")
         with open(f"{self.directory}/stderr", "a") as stderr:
             self.process = subprocess.Popen(
-                [BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr, env={**os.environ, **self.environment})
+                [BINARY, "start", "-c", self.directory, "--foreground"], stderr=stderr, env={**os.environ, **self.environment},
+                preexec_fn=self.prepare)
         if wait:
             ended = lambda: self.process.poll() is not None
             try:

@@ -83,11 +83,19 @@ class Reload(Case):
         load = Load(self, server.plain)
         reloads = 0
         while load.runs:
+            # One in the middle of a message, as the reload finds it.
+            session = Dialogue(server.plain)
+            session.say("EHLO me")
+            self.assertTrue(session.transaction()[2].startswith("354"))
+            session.socket.sendall(b"Subject: begun\r\n\r\n")
             reload(server)
             reloads += 1
             time.sleep(2)
+            self.assertTrue(session.say("finished\r\n.").startswith("250"))
+            self.assertTrue(session.say("QUIT").startswith("221"))
+            session.close()
         result = load.result()
-        print(f"  {result['connections']} connections, {reloads} reloads", end=" ", flush=True)
+        print(f"  {result['connections']} connections in {SECONDS:.0f} s, {reloads} reloads", end=" ", flush=True)
         self.assertEqual(result["failures"], 0, f"{result}\n{server.log()[-3000:]}")
         self.assertGreater(result["connections"], 50)
         self.assertGreaterEqual(status(server)["generation"], 1 + reloads)
@@ -202,6 +210,51 @@ class Reload(Case):
         os.kill(server.roles()["smtpd"], signal.SIGKILL)
         server.wait_log("starting it again")
         self.assertIn("Reused", connect("-sess_in", session))
+
+
+class Status(Case):
+    def test_everything_is_there(self):
+        server = self.server(tls=True, sasl=Server.SASLDB, users=("alice",), downstream="[127.0.0.1]:9")
+        session = Dialogue(server.plain)
+        self.addCleanup(session.close)
+        session.say("EHLO me")
+        for _ in range(2):
+            session.transaction()
+            self.assertTrue(session.say("Subject: waits\r\n\r\n.").startswith("250"))
+        held = wait_for(lambda: json.loads(run("queue", "list", "--json", "-c", server.directory).stdout.splitlines()[0]), what="the queue")["queue_id"]
+        run("queue", "hold", "-c", server.directory, held)
+        good = server.read("main.cf")
+        server.write("main.cf", good + "smtpd_recipient_restrictions = nonsense\n")
+        self.assertEqual(reload(server, check=False).returncode, 1)
+
+        wait_for(lambda: status(server)["sessions"] == 1, what="the session")
+        found = status(server)
+        self.assertEqual(found["pid"], server.process.pid)
+        (generation,) = found["generations"]
+        self.assertEqual((generation["number"], generation["state"], generation["sessions"], generation["pid"]), (1, "serving", 1, server.roles()["smtpd"]))
+        roles = {role["role"]: role for role in found["roles"]}
+        self.assertEqual(sum(name.startswith("auth worker 0.") for name in roles), len([name for name in server.roles() if name.startswith("auth")]))
+        for name, role in roles.items():
+            self.assertRegex(role["confinement"], r"^runs as \S+, (Landlock \d+|no Landlock), system call filter$", name)
+            self.assertEqual((role["ready"], role["restarts"]), (True, 0), name)
+        self.assertEqual((found["queue"]["hold"], found["queue"]["accepting"], found["queue"]["damages"]), (1, "yes", []))
+        (certificate,) = found["certificates"]
+        self.assertEqual(certificate["file"], f"{server.directory}/cert.pem")
+        self.assertGreater(certificate["expires"], time.time())
+        for file in ("main.cf", "master.cf", "cert.pem", "key.pem"):
+            self.assertIn(f"{server.directory}/{file}", found["watched"])
+        self.assertFalse(found["last_reload"]["ok"])
+        self.assertRegex(found["last_reload"]["failure"][0], rf"{server.directory}/main.cf:\d+: .*nonsense")
+        self.assertIn(f"127.0.0.1:{server.plain}", found["listening"])
+        text = run("status", "-c", server.directory).stdout
+        for line in (rf"generation 1: serving, process {generation['pid']}, since .* UTC, 1 session, restarts 0", r"generation 1: runs as .*",
+                     rf"queue: running, process {server.roles()['queue']}, restarts 0", r"queue: runs as .*", r"auth worker 0\.0: running, process \d+, restarts 0",
+                     rf"certificate: {server.directory}/cert.pem, expires \d{{4}}-.* UTC", rf"watched: {server.directory}/main.cf",
+                     r"last reload: .*, postern reload: failed", r"problem: last reload failed: .*main.cf:\d+: .*", r"queue hold: 1"):
+            self.assertRegex(text, f"(?m)^{line}$")
+        server.write("main.cf", good)
+        wait_for(lambda: status(server)["last_reload"]["ok"], what="the mended configuration")
+        self.assertEqual(run("check", "--live", "-c", server.directory).stdout, "")
 
 
 class Watch(Case):

@@ -1,12 +1,15 @@
 """Many connections at once, and what happens at each limit: a 421 or 452, and a log line. POSTERN_CONNECTIONS=20000 is the long form."""
 
+import json
+import multiprocessing
 import os
 import resource
 import select
+import signal
 import socket
 import unittest
 
-from postern import Case, wait_for
+from postern import Case, run, wait_for
 
 
 
@@ -20,7 +23,8 @@ def possible(count):
             continue
 
 
-CONNECTIONS = possible(int(os.environ.get("POSTERN_CONNECTIONS", "2000")))
+WANTED = int(os.environ.get("POSTERN_CONNECTIONS", "2000"))
+CONNECTIONS = possible(WANTED)
 
 
 class Crowd:
@@ -90,7 +94,58 @@ def resident(pid):
 MANY = "smtpd_client_connection_count_limit = 0\n"
 
 
+def hold(pipe, port, count):
+    """A process with a crowd of its own: one may not have descriptors for all."""
+    try:
+        crowd = Crowd(port, count)
+        crowd.wait(lambda text: text.endswith(b"\r\n"))
+        pipe.send(sorted({text[:4] for text in crowd.replies.values()}))
+        while command := pipe.recv():
+            pipe.send(sorted({text[:4] for text in crowd.ask(list(crowd.clients), command)}))
+        crowd.close()
+    except BaseException as error:
+        pipe.send(repr(error))
+        raise
+
+
 class Connections(Case):
+    def companions(self, server, count):
+        fork = multiprocessing.get_context("fork")
+        ours, theirs = fork.Pipe()
+        process = fork.Process(target=hold, args=(theirs, server.plain, count), daemon=True)
+        process.start()
+        theirs.close()
+        def end():
+            process.terminate()
+            process.join()
+        self.addCleanup(end)
+        self.assertEqual(ours.recv(), [b"220 "])
+        return ours
+
+    def test_two_generations_hold_more_than_one_process_can(self):
+        """All of POSTERN_CONNECTIONS, though a process may be bounded to fewer descriptors: half of them in each of two generations."""
+        half = WANTED // 2
+        server = self.server(MANY + "smtpd_drain_time = 1h\n", sink=self.sink())
+        first = self.companions(server, half)
+        run("reload", "-c", server.directory)
+        second = self.companions(server, half)
+        def counts():
+            found = json.loads(run("status", "--json", "-c", server.directory).stdout)
+            return {one["number"]: one["sessions"] for one in found["generations"]}
+        # The first may take a few more, in the moment in which both accept.
+        wait_for(lambda: sum(counts().values()) == 2 * half, 60, "all sessions in the status")
+        self.assertGreaterEqual(counts()[1], half)
+        self.assertGreater(counts()[2], half // 2)
+        for command, reply in ((b"NOOP\r\n", [b"250 "]), (b"QUIT\r\n", [b"221 "])):
+            for crowd in (first, second):
+                crowd.send(command)
+            for crowd in (first, second):
+                self.assertEqual(crowd.recv(), reply)
+        for crowd in (first, second):
+            crowd.send(None)
+        wait_for(lambda: len(json.loads(run("status", "--json", "-c", server.directory).stdout)["generations"]) == 1, 60, "the end of the first generation")
+        print(f"[{2 * half} connections]", end=" ", flush=True)
+
     def crowd(self, server, count=CONNECTIONS):
         crowd = Crowd(server.plain, count)
         self.addCleanup(crowd.close)
@@ -158,6 +213,40 @@ class Connections(Case):
         self.assertLess(grown, 64 * 2)
         replies = crowd.ask(begun, b".\r\n")
         self.assertEqual({text[:3] for text in replies}, {b"250"})
+
+    def test_mail_is_put_off_while_content_fills_the_memory(self):
+        """A queue that takes nothing: what has been sent stays in memory up to the cap, and new messages wait for their turn."""
+        server = self.server(MANY, sink=self.sink())
+        queue = server.roles()["queue"]
+        count, size = 1400, 60_000
+        crowd = self.crowd(server, count)
+        crowd.wait(lambda text: text.endswith(b"\r\n"))
+        everybody = list(crowd.clients)
+        crowd.ask(everybody, b"EHLO c\r\n")
+        replies = crowd.ask(everybody, b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n", lines=3)
+        self.assertTrue(all(b"\r\n354 " in text for text in replies))
+        os.kill(queue, signal.SIGSTOP)
+        try:
+            line = b"x" * 98 + b"\r\n"
+            for number in everybody:
+                crowd.say([number], b"Subject: large\r\n\r\n" + line * (size // len(line)))
+            def mail():
+                with socket.create_connection(("127.0.0.1", server.plain), timeout=60) as s, s.makefile("rb") as replies:
+                    replies.readline()
+                    s.sendall(b"HELO c\r\n")
+                    replies.readline()
+                    s.sendall(b"MAIL FROM:<late@example.org>\r\n")
+                    return replies.readline()
+            put_off = b"452 4.3.1 Insufficient system resources\r\n"
+            wait_for(lambda: mail() == put_off, 120, "452 at MAIL")
+            for line in ("warning: content of messages being received fills 67108864 bytes: new messages are put off",
+                         "reject: MAIL from unknown[127.0.0.1]: 452 4.3.1 Insufficient system resources"):
+                wait_for(lambda: line in server.log(), what=line)
+        finally:
+            os.kill(queue, signal.SIGCONT)
+        # Nobody has lost anything.
+        self.assertEqual({text[:3] for text in crowd.ask(everybody, b".\r\n")}, {b"250"})
+        wait_for(lambda: mail().startswith(b"250 "), 60, "mail to be taken again")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """What a role can still do once it is confined, tried by the role's own code (`postern role ROLE --probe`), and what a live role shows in /proc."""
 
 import ctypes
+import json
 import os
 import pwd
 import re
+import smtplib
 import struct
 import subprocess
 import unittest
@@ -123,6 +125,21 @@ class Confined(Case):
         run("conf", "-c", server.directory, "-e", "smtpd_owner=nobody")
         found = probe("smtpd", server.directory, *self.queue, *self.secrets, preexec_fn=without_landlock)
         self.assert_unreachable(found, [*self.queue, *self.secrets])
+
+    def test_a_server_without_landlock(self):
+        """It serves, and says in log and status what is missing."""
+        server = self.server(sink=(sink := self.sink()), start=False)
+        server.prepare = without_landlock
+        server.start()
+        with smtplib.SMTP("127.0.0.1", server.plain, timeout=30) as s:
+            s.sendmail("a@example.org", "b@example.net", "Subject: no Landlock\r\n\r\nx\r\n")
+        sink.wait(1)
+        roles = json.loads(run("status", "--json", "-c", server.directory).stdout)["roles"]
+        self.assertEqual({role["role"] for role in roles}, {"smtpd", "queue"})
+        for role in roles:
+            self.assertRegex(role["confinement"], "^runs as .*, no Landlock, system call filter$", role["role"])
+        for program in ("smtpd", "qmgr"):
+            self.assertRegex(server.log(), rf"postfix/{program}\[\d+\]: warning: this kernel has no Landlock: the role can read what user \S+ can read\n")
 
     @needs_root
     def test_smtpd_loses_the_groups_of_secrets(self):

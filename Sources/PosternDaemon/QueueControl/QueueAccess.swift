@@ -33,7 +33,9 @@ package enum QueueAccess {
         var answer: [UInt8] = []
         while case let bytes = UnixSocket.read(from: connection), !bytes.isEmpty { answer += bytes }
         let text = String(decoding: answer, as: UTF8.self)
-        return text.hasPrefix("OK\n") ? String(text.dropFirst(3)) : nil
+        // A damaged queue has an answer, too: the damage is a part of it.
+        for verdict in ["OK\n", "DAMAGE\n"] where text.hasPrefix(verdict) { return String(text.dropFirst(verdict.count)) }
+        return nil
     }
 
     private static func ask(_ request: QueueRequest, _ connection: CInt) -> CInt {
