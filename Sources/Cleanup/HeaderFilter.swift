@@ -60,7 +60,7 @@ package struct HeaderFilter: Sendable {
     /// Received headers so far; ours counts.
     package private(set) var hopCount = 1
     /// Values of `Message-Id` (false) and `Resent-Message-Id` (true) headers, in order, an added one included; `<>` when there is none.
-    /// Only the first few of each message: each becomes a line of the log, and a message has room for a million.
+    /// None of a message that is a loop; only the first few of each message: each becomes a line of the log, and a message has room for a million.
     package private(set) var messageIDs: [(isResent: Bool, value: String)] = []
 
     /// A line this long without an end is judged by its beginning (`line_length_limit`).
@@ -158,7 +158,9 @@ package struct HeaderFilter: Sendable {
     }
 
     /// Printable characters other than the colon, then perhaps blanks, then a colon (RFC 5322 section 2.2 with the obsolete blanks).
+    /// Only the beginning of a line is looked at: how the client's bytes are cut makes no difference.
     private func headerName(_ line: ByteBufferView) -> (end: Int, colon: Int)? {
+        let line = line.prefix(Self.classificationLength)
         var index = line.startIndex
         while index < line.endIndex, line[index] > 0x20, line[index] < 0x7F, line[index] != UInt8(ascii: ":") { index += 1 }
         let end = index
@@ -200,8 +202,8 @@ package struct HeaderFilter: Sendable {
     }
 
     private mutating func continueHeader(_ line: ByteBufferView, left: Int, endsLine: Bool, into output: inout ByteBuffer) {
-        // A continuation that does not fit ends the header: half a line could change its meaning.
-        if line.count > left { budget = 0 }
+        // A continuation that does not fit ends the header: half a line could change its meaning. The line end before it counts as one byte.
+        budget = 1 + line.count - (endsLine ? 2 : 0) > left ? 0 : left - 1
         if messageIDInProgress != nil { appendToMessageID(line) }
         keep(line, endsLine: endsLine, into: &output)
     }
@@ -235,15 +237,20 @@ package struct HeaderFilter: Sendable {
     }
 
     private mutating func finishMessageID() {
-        if let message = messageIDInProgress, messageIDs.count < Self.messageIDLimit { messageIDs.append(message) }
+        if let message = messageIDInProgress { remember(message) }
         messageIDInProgress = nil
+    }
+
+    /// What follows too many hops is not looked at.
+    private mutating func remember(_ message: (isResent: Bool, value: String)) {
+        if messageIDs.count < Self.messageIDLimit, !exceedsHopLimit { messageIDs.append(message) }
     }
 
     private mutating func endHeaders(into output: inout ByteBuffer) {
         finishMessageID()
         budget = nil
         if let completion { complete(completion, into: &output) }
-        if !messageIDs.contains(where: { !$0.isResent }) { messageIDs.append((false, "<>")) }
+        if !messageIDs.contains(where: { !$0.isResent }) { remember((false, "<>")) }
     }
 
     private mutating func complete(_ completion: HeaderCompletion, into output: inout ByteBuffer) {
@@ -252,7 +259,7 @@ package struct HeaderFilter: Sendable {
         if !seen.contains(isResent ? .resentMessageID : .messageID) {
             let value = "<\(completion.date.compactUTC).\(completion.queueID)@\(completion.host)>"
             output.writeString("\(prefix)Message-Id: \(value)\r\n")
-            messageIDs.append((isResent, value))
+            remember((isResent, value))
         }
         if !seen.contains(isResent ? .resentDate : .date) { output.writeString("\(prefix)Date: \(completion.date.headerDate)\r\n") }
         if !seen.contains(isResent ? .resentFrom : .from) {

@@ -89,14 +89,15 @@ struct RejectFooter: Sendable, Hashable {
 
 extension Session {
     /// `reply` with `smtpd_reject_footer`, or what `smtpd_reject_footer_maps` has for its text.
+    /// - Parameter original: the reply before `soft_bounce`, which is what the tables hold.
     @inline(never)
-    func withFooter(_ reply: Reply) async -> Reply {
+    func withFooter(_ reply: Reply, of original: Reply) async -> Reply {
         var footer = policy.rejectFooter.text
         if !policy.rejectFooter.maps.isEmpty {
-            switch await policy.rejectFooter.maps.lookup(reply.logText) {
+            switch await policy.rejectFooter.maps.lookup(original.logText) {
             case .found(let template): footer = RejectFooter(template)
             case .notFound: break
-            case .failed(let reason): log.warning("smtpd_reject_footer_maps: lookup failure for \"\(reply.logText)\": \(reason)")
+            case .failed(let reason): log.warning("smtpd_reject_footer_maps: lookup failure for \"\(original.logText)\": \(reason)")
             }
         }
         return footer?.appended(to: reply, value: footerValue) ?? reply

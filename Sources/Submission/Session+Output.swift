@@ -7,10 +7,10 @@ extension Session {
     /// is delayed by `smtpd_error_sleep_time`.
     func send(_ reply: Reply) async {
         if errorCount >= policy.limits.softErrors, policy.limits.errorSleep > .zero { await pause(policy.limits.errorSleep) }
-        var reply = policy.softBounce ? reply.softened : reply
-        if reply.code >= 400, !policy.rejectFooter.isEmpty { reply = await withFooter(reply) }
-        output.writeReply(reply)
-        if reply.closes || reply.code == 421 || reply.code == 521 { isClosing = true }
+        var answer = policy.softBounce ? reply.softened : reply
+        if answer.code >= 400, !policy.rejectFooter.isEmpty { answer = await withFooter(answer, of: reply) }
+        output.writeReply(answer)
+        if answer.closes || answer.code == 421 || answer.code == 521 { isClosing = true }
     }
 
     /// Hands everything queued to the channel, and waits while the client does not read.

@@ -157,7 +157,7 @@ extension Session {
     var cleanupLog: MailLog { log.with(tag: service.cleanupTag) }
 
     private func logMessageIDs(_ reception: MessageReception) {
-        guard transaction?.queueID != nil else { return }
+        guard reception.transfer != nil else { return }
         for message in reception.messageIDs {
             cleanupLog.info("\(queueName): \(message.isResent ? "resent-" : "")message-id=\(message.value)")
         }

@@ -81,6 +81,25 @@ import Testing
         #expect(filter.exceedsHopLimit == exceeded)
     }
 
+    @Test func aLoopsMessageIDsAreNotRemembered() {
+        let loop = String(repeating: "Received: x\r\n", count: 49)
+        let (_, filter) = Self.run("Message-Id: <a@b>\r\n" + loop + "Resent-Message-Id: <c@d>\r\n\r\n", completion: nil)
+        #expect(filter.messageIDs.map(\.value) == ["<a@b>"])
+        #expect(Self.run(loop + "\r\n", completion: Self.completion).1.messageIDs.isEmpty)
+    }
+
+    /// Seen from Postfix: a name of more than `line_length_limit` is none, and line ends count against `header_size_limit`.
+    @Test func longNamesAndLineEnds() {
+        let name = String(repeating: "X", count: 3000) + ": a\r\n"
+        for cut in [0, 1000, 2047, 2048, 2049, 3000, name.utf8.count] {
+            #expect(Self.run(name + "\r\nbody\r\n", completion: nil, cut: cut).0 == "\r\n" + name + "\r\nbody\r\n", "cut at \(cut)")
+        }
+        var small = Self.policy
+        small.sizeLimit = 20
+        #expect(Self.run("X: 3456789\r\n 23456789\r\n\r\n", completion: nil, policy: small).0 == "X: 3456789\r\n 23456789\r\n\r\n")
+        #expect(Self.run("X: 34567890\r\n 23456789\r\n\r\n", completion: nil, policy: small).0 == "X: 34567890\r\n\r\n")
+    }
+
     @Test func longHeadersAreTruncated() {
         var small = Self.policy
         small.sizeLimit = 3000
