@@ -41,7 +41,8 @@ struct KnownHeaders: Sendable, ExpressibleByArrayLiteral {
         /// Whose addresses the header holds, as cleanup(8) sees it; nil for a header without addresses.
         var addressSide: AddressHeader.Side? {
             switch self {
-            case .from, .sender, .replyTo, .errorsTo, .returnReceiptTo, .dispositionNotificationTo, .mailFollowupTo, .returnPath, .resentFrom,
+            case .from, .sender, .replyTo, .errorsTo, .returnReceiptTo, .dispositionNotificationTo, .mailFollowupTo, .returnPath,
+                .resentFrom,
                 .resentSender:
                 .sender
             case .to, .cc, .bcc, .apparentlyTo, .resentTo, .resentCc, .resentBcc, .resentReplyTo: .recipient

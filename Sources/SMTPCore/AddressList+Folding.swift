@@ -75,7 +75,9 @@ extension AddressList {
         case .colon: [UInt8(ascii: ":")]
         case .bare(let index): Array(mailboxes[index].address.description.utf8)
         case .bracketed(let index, let comments):
-            comments.reduce(into: [UInt8(ascii: "<")] + Array(mailboxes[index].address.description.utf8)) { $0 += [0x20] + $1 } + [UInt8(ascii: ">")]
+            comments.reduce(into: [UInt8(ascii: "<")] + Array(mailboxes[index].address.description.utf8)) { $0 += [0x20] + $1 } + [
+                UInt8(ascii: ">")
+            ]
         }
     }
 }

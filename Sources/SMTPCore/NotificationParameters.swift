@@ -1,15 +1,26 @@
 extension NotifyConditions {
+    /// The first item of a NOTIFY value that is no condition, for the log.
+    package static func unknownItem(in value: some Collection<UInt8>) -> [UInt8]? {
+        for item in value.split(separator: UInt8(ascii: ",")) where condition(item) == nil { return Array(item) }
+        return nil
+    }
+
+    private static func condition(_ item: some Collection<UInt8>) -> NotifyConditions? {
+        switch String(decoding: item.map(\.asciiUppercased), as: UTF8.self) {
+        case "NEVER": .never
+        case "SUCCESS": .success
+        case "FAILURE": .failure
+        case "DELAY": .delay
+        default: nil
+        }
+    }
+
     /// The value of NOTIFY (RFC 3461 section 4.1), in any case; empty items are overlooked, as smtpd(8) does. nil when it is malformed.
     package init?(parsing value: some Collection<UInt8>) {
         self.init()
         for item in value.split(separator: UInt8(ascii: ",")) {
-            switch String(decoding: item.map(\.asciiUppercased), as: UTF8.self) {
-            case "NEVER": insert(.never)
-            case "SUCCESS": insert(.success)
-            case "FAILURE": insert(.failure)
-            case "DELAY": insert(.delay)
-            default: return nil
-            }
+            guard let condition = Self.condition(item) else { return nil }
+            insert(condition)
         }
         if isEmpty || !isValid { return nil }
     }

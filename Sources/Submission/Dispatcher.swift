@@ -2,6 +2,7 @@ import MailLog
 import NIOCore
 import Restrictions
 import SMTPCore
+import Tables
 
 extension Session {
     var phase: Phase {
@@ -13,7 +14,8 @@ extension Session {
     @inline(never)
     func perform(_ line: InputLine) async {
         if let refusal = await refusal(of: line) { return await finish(CommandStatistics.unknown, "UNKNOWN", refusal, isCounted: false) }
-        let command = CommandLine(line.bytes)
+        guard let bytes = await filtered(line.bytes) else { return }
+        let command = CommandLine(bytes)
         if command.count == 0 {
             return await finish(CommandStatistics.unknown, lastState, .reply(Self.badSyntax), isCounted: false)
         }
@@ -68,6 +70,26 @@ extension Session {
             return .reply(Reply(500, .init(5, 5, 2), "Error: bad UTF-8 syntax"))
         }
         return nil
+    }
+
+    /// The line that `smtpd_command_filter` puts in the place of this one; nil after a refusal.
+    private func filtered(_ bytes: [UInt8]) async -> [UInt8]? {
+        policy.commandFilter.isEmpty ? bytes : await replaced(bytes)
+    }
+
+    @inline(never)
+    private func replaced(_ bytes: [UInt8]) async -> [UInt8]? {
+        let key = String(decoding: bytes.drop { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }, as: UTF8.self)
+        switch await policy.commandFilter.lookup(key) {
+        case .notFound: return bytes
+        case .found(let replacement):
+            log.info("\(clientText): replacing command \"\(Self.printable(bytes))\" with \"\(replacement)\"")
+            return Array(replacement.utf8)
+        case .failed(let reason):
+            log.warning("\(reason) for \"\(Self.printable(key.utf8))\"")
+            await send(localDataError(at: lastState))
+            return nil
+        }
     }
 
     @inline(never)

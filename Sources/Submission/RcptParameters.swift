@@ -7,6 +7,8 @@ struct RcptParameters {
     private(set) var notify: NotifyConditions = []
     /// Decoded, `type;address`; empty without.
     private(set) var originalRecipient = ""
+    /// What to say in the log about a refused parameter.
+    private(set) var warning: String?
 
     init(takesDSN: Bool) { self.takesDSN = takesDSN }
 
@@ -18,6 +20,9 @@ struct RcptParameters {
         case "NOTIFY":
             guard takesDSN else { return MailParameters.dsnDisabled }
             guard notify.isEmpty, let conditions = NotifyConditions(parsing: value) else {
+                if let unknown = NotifyConditions.unknownItem(in: value) {
+                    warning = "unknown DSN NOTIFY command value \"\(Session.printable(unknown))\" in \"\(Session.printable(value))\""
+                }
                 return Reply(501, .init(5, 5, 4), "Error: Bad NOTIFY parameter syntax")
             }
             notify = conditions

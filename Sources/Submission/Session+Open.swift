@@ -17,7 +17,6 @@ extension Session {
         }
         await identifyClient()
         log.info("connect from \(clientText)")
-        if let text = policy.discardedKeywordsText { log.info("discarding EHLO keywords: \(text)") }
         if policy.tls.isWrapped {
             guard await openTLS(lostAfter: "CONNECT") else { return }
         }

@@ -30,6 +30,8 @@ final class Session {
 
     /// EHLO rather than HELO was the last greeting.
     var isExtended = false
+    /// Settled anew by each HELO and EHLO.
+    var hiddenKeywords: EHLOKeywords
     var tls: TLSFacts?
     var transaction: Transaction?
     /// With `smtpd_delay_reject = no`: the client was turned away at connect; only QUIT works.
@@ -66,6 +68,7 @@ final class Session {
         self.service = service
         self.feeder = feeder
         self.handOff = handOff
+        hiddenKeywords = service.policy.discardedKeywords.keywords
         clientAddress = peer.address
         clientPort = peer.port
         serverAddress = peer.serverAddress

@@ -32,7 +32,9 @@ package final class SessionPolicy: Sendable {
     let strictUTF8: Bool
     /// `smtputf8_autodetect_classes = all`: mail is looked at for what needs SMTPUTF8, whatever the client said.
     let flagsAllUTF8: Bool
-    let discardedKeywords: Set<String>
+    let discardedKeywords: DiscardedKeywordsPolicy
+    /// `smtpd_command_filter`.
+    let commandFilter: TableList
     let noopCommands: WordList
     let forbiddenCommands: WordList
     let content: ContentPolicy
@@ -66,7 +68,8 @@ package final class SessionPolicy: Sendable {
         checksUTF8 = settings.bool("smtputf8_enable")
         strictUTF8 = settings.bool("strict_smtputf8")
         flagsAllUTF8 = checksUTF8 && settings.list("smtputf8_autodetect_classes").contains("all")
-        discardedKeywords = Set((ListText.items(settings.text("smtpd_discard_ehlo_keywords")) ?? []).map { $0.lowercased() })
+        discardedKeywords = try DiscardedKeywordsPolicy(settings, tables: tables)
+        commandFilter = try tables.list(settings.list("smtpd_command_filter"), at: settings.location(of: "smtpd_command_filter"))
         noopCommands = try WordList(settings, "smtpd_noop_commands", tables: tables)
         forbiddenCommands = try WordList(settings, "smtpd_forbidden_commands", tables: tables)
         content = try ContentPolicy(settings, tables: tables, ownAddresses: ownAddresses)
@@ -77,20 +80,6 @@ package final class SessionPolicy: Sendable {
         let protocols = settings.keywords("inet_protocols")
         acceptsIPv4 = protocols.contains("all") || protocols.contains("ipv4")
         acceptsIPv6 = protocols.contains("all") || protocols.contains("ipv6")
-    }
-}
-
-extension SessionPolicy {
-    /// Those of the hidden keywords that exist, for the log; nil when there are none or `silent-discard` is among them.
-    var discardedKeywordsText: String? {
-        guard !discardedKeywords.isEmpty, !discardedKeywords.contains("silent-discard") else { return nil }
-        let known = [
-            "8bitmime", "pipelining", "size", "vrfy", "etrn", "auth", "verp", "starttls", "xclient", "xforward", "enhancedstatuscodes",
-            "dsn",
-            "smtputf8", "chunking",
-        ]
-        let names = known.filter(discardedKeywords.contains).map { $0 == "smtputf8" ? "EHLO_MASK_SMTPUTF8" : $0.uppercased() }
-        return names.isEmpty ? nil : names.joined(separator: " ")
     }
 }
 

@@ -188,7 +188,7 @@ extension Session {
 
     /// The `with` clause (RFC 3848; RFC 6531 section 4.3).
     private func withProtocol(_ transaction: Transaction, isSecure: Bool) -> String {
-        guard isExtended else { return "SMTP" }
+        guard isExtended || transaction.isUTF8 else { return "SMTP" }
         return (transaction.isUTF8 ? "UTF8SMTP" : "ESMTP") + (isSecure ? "S" : "") + (facts.saslUsername != nil ? "A" : "")
     }
 

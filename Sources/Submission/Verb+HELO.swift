@@ -1,4 +1,5 @@
 import Authentication
+import MailLog
 import Restrictions
 import SMTPCore
 import Tables
@@ -20,45 +21,64 @@ extension Session {
             return .reply(reply)
         }
         pendingDeferral = pendingDeferral ?? decision.pendingDeferral
+        if let reply = await settleHiddenKeywords(verb) { return .reply(reply) }
         guard extended else { return .reply(Reply(250, nil, policy.host)) }
         let offersAuth = await isAuthOffered
         return .reply(Reply(250, nil, lines: capabilities(offersAuth: offersAuth)))
     }
 
-    /// A keyword that `smtpd_discard_ehlo_keywords` hides from this client, in lower case.
-    func isHidden(_ keyword: String) -> Bool { policy.discardedKeywords.contains(keyword) }
+    /// `smtpd_discard_ehlo_keywords` or what the address maps say instead; the refusal when they cannot be asked.
+    private func settleHiddenKeywords(_ verb: String) async -> Reply? {
+        switch await policy.discardedKeywords.keywords(of: "\(clientAddress)") {
+        case .keywords(let keywords):
+            hiddenKeywords = keywords
+            if isExtended, let text = keywords.logText { log.info("discarding EHLO keywords: \(text)") }
+            return nil
+        case .failed(let reason):
+            log.warning("\(reason) for \"\(clientAddress)\"")
+            log.warning("don't know what EHLO features to announce to \(clientText)")
+            return localDataError(at: verb)
+        }
+    }
+
+    /// A table that could not be asked, where no answer would be safe.
+    func localDataError(at state: String) -> Reply {
+        let reply = Reply(421, .init(4, 3, 0), "\(policy.host) Server local data error", closes: true)
+        log.info("\(queueName): reject: \(state) from \(clientText): \(reply.logText)")
+        return reply
+    }
 
     /// The EHLO lines, in Postfix's order. A keyword is offered only when session, queue and relay all honour it.
     @inline(never)
     private func capabilities(offersAuth: Bool) -> [String] {
         var lines = [policy.host]
-        func offer(_ keyword: String, _ text: String) {
-            if !isHidden(keyword) { lines.append(text) }
+        func offer(_ keyword: EHLOKeywords, _ text: String) {
+            if !hiddenKeywords.contains(keyword) { lines.append(text) }
         }
-        offer("pipelining", "PIPELINING")
-        offer("size", policy.limits.messageSize > 0 ? "SIZE \(policy.limits.messageSize)" : "SIZE")
-        if !policy.disableVRFY { offer("vrfy", "VRFY") }
-        if policy.tls.level != .none, tls == nil { offer("starttls", "STARTTLS") }
+        offer(.pipelining, "PIPELINING")
+        offer(.size, policy.limits.messageSize > 0 ? "SIZE \(policy.limits.messageSize)" : "SIZE")
+        if !policy.disableVRFY { offer(.vrfy, "VRFY") }
+        if policy.tls.level != .none, tls == nil { offer(.startTLS, "STARTTLS") }
         if offersAuth {
             let mechanisms = service.authenticator?.mechanisms(tlsActive: tls != nil) ?? []
             if !mechanisms.isEmpty {
-                offer("auth", "AUTH \(mechanisms.joined(separator: " "))")
-                if policy.sasl.sendsLegacyLine { offer("auth", "AUTH=\(mechanisms.joined(separator: " "))") }
+                offer(.auth, "AUTH \(mechanisms.joined(separator: " "))")
+                if policy.sasl.sendsLegacyLine { offer(.auth, "AUTH=\(mechanisms.joined(separator: " "))") }
             }
         }
-        if isXClientAuthorized { offer("xclient", ClientAttributes.Verb.xclient.capability) }
-        if isXForwardAuthorized { offer("xforward", ClientAttributes.Verb.xforward.capability) }
-        offer("enhancedstatuscodes", "ENHANCEDSTATUSCODES")
-        offer("8bitmime", "8BITMIME")
-        offer("dsn", "DSN")
-        if policy.checksUTF8 { offer("smtputf8", "SMTPUTF8") }
+        if isXClientAuthorized { offer(.xclient, ClientAttributes.Verb.xclient.capability) }
+        if isXForwardAuthorized { offer(.xforward, ClientAttributes.Verb.xforward.capability) }
+        offer(.enhancedStatusCodes, "ENHANCEDSTATUSCODES")
+        offer(.eightBitMIME, "8BITMIME")
+        offer(.dsn, "DSN")
+        if policy.checksUTF8 { offer(.smtpUTF8, "SMTPUTF8") }
         return lines
     }
 
     /// AUTH may be used now: it is on, TLS is active where it must be, and the keyword is not hidden.
     var isAuthActive: Bool {
         policy.sasl.isEnabled && service.authenticator != nil && (tls != nil || !policy.tls.authOnly)
-            && !isHidden("auth")
+            && !hiddenKeywords.contains(.auth)
     }
 
     private var isAuthOffered: Bool {

@@ -20,7 +20,7 @@ extension Session {
         case .refused(let reply): return .reply(reply)
         case .address(let given, let rewritten): sender = (given, rewritten)
         }
-        var parameters = MailParameters(takesUTF8: policy.checksUTF8, takesDSN: !isHidden("dsn"))
+        var parameters = MailParameters(takesUTF8: policy.checksUTF8, takesDSN: !hiddenKeywords.contains(.dsn))
         for index in 3..<command.count {
             if let refusal = parameters.read(command[index]) { return .reply(refusal) }
         }

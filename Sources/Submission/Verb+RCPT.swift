@@ -21,9 +21,12 @@ extension Session {
         case .address(let address, let completed): (given, rewritten) = (address, completed)
         }
         if given.isNull { return .reply(illegal(command, 2, verb: "RCPT")) }
-        var parameters = RcptParameters(takesDSN: !isHidden("dsn"))
+        var parameters = RcptParameters(takesDSN: !hiddenKeywords.contains(.dsn))
         for index in 3..<command.count {
-            if let refusal = parameters.read(command[index]) { return .reply(refusal) }
+            if let refusal = parameters.read(command[index]) {
+                if let warning = parameters.warning { log.warning(warning) }
+                return .reply(refusal)
+            }
         }
         if let outcome = overRecipientLimit() { return outcome }
         if let refusal = refusal(undeclared: given) { return .reply(refusal) }

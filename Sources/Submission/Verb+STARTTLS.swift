@@ -7,7 +7,7 @@ extension Session {
     func startTLS(_ command: CommandLine) async -> Outcome {
         guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: STARTTLS")) }
         guard tls == nil else { return .reply(Reply(554, .init(5, 5, 1), "Error: TLS already active")) }
-        guard policy.tls.level != .none, !isHidden("starttls") else {
+        guard policy.tls.level != .none, !hiddenKeywords.contains(.startTLS) else {
             return .reply(Reply(502, .init(5, 5, 1), "Error: command not implemented"))
         }
         guard service.tls != nil else {

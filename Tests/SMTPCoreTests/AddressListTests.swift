@@ -31,7 +31,8 @@ import Testing
 
     /// Nobody can say what these mean, so nothing is changed.
     @Test(arguments: [
-        " \"unterminated <b>", " (unterminated b", " [unterminated", " a> b", " <<a>>", " <a@b", " <a,b>", " a: b: c", " :a", " a)b", " a:b;c:d;",
+        " \"unterminated <b>", " (unterminated b", " [unterminated", " a> b", " <<a>>", " <a@b", " <a,b>", " a: b: c", " :a", " a)b",
+        " a:b;c:d;",
     ])
     func brokenLists(_ text: String) { #expect(AddressList.parse(text.utf8) == nil) }
 

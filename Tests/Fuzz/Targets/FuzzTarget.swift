@@ -18,7 +18,8 @@ package struct FuzzTarget: Sendable {
     }
 
     package static let all: [FuzzTarget] = [
-        commandLine, path, parameters, data, headers, addressList, reply, dns, handOff, control, authentication, spool, configuration, tables,
+        commandLine, path, parameters, data, headers, addressList, reply, dns, handOff, control, authentication, spool, configuration,
+        tables,
         values, session, snapshot, proxy, xclient,
     ]
 
