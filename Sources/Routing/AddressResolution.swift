@@ -26,7 +26,7 @@ package struct AddressResolution: Sendable, Hashable {
     /// `[host]:port`, `host`, `unix:path`, or the text for `error` and `retry`.
     package var nextHop: String
     package var recipient: Address
-    /// The local part of a foreign domain still holds `@`, `!` or `%`: routing specified by the sender, which authorises nothing.
+    /// The local part still holds `@`, `!` or `%`: routing specified by the sender, which authorises nothing, whether we follow it or not.
     package var hasSenderSpecifiedRouting: Bool
 
     package init(

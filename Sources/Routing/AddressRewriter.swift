@@ -56,6 +56,11 @@ struct AddressRewriter: Sendable {
         return nil
     }
 
+    /// Whether another host may read more than a mailbox's name in it, whatever `swap_bangpath` and `allow_percent_hack` say here.
+    static func holdsRouting(_ localPart: String) -> Bool {
+        localPart.utf8.contains { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: "!") || $0 == UInt8(ascii: "%") }
+    }
+
     /// The address that a local part of our own domain asks us to route to: `user@site`, `site!user` or `user%site`; nil if it is a
     /// plain mailbox name. Quoting does not hide it (`resolve_dequoted_address = yes`).
     func routing(in localPart: String) -> Address? {

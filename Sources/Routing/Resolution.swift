@@ -30,7 +30,9 @@ struct Resolution {
     private func resolveLocal(_ address: Address) async -> AddressResolution {
         var recipient = address
         if recipient.localPart.isEmpty { recipient.localPart = router.emptyAddressRecipient }
-        return await complete(recipient, .local, router.transports.local, fallbackHop: recipient.domain ?? "")
+        var result = await complete(recipient, .local, router.transports.local, fallbackHop: recipient.domain ?? "")
+        result.hasSenderSpecifiedRouting = AddressRewriter.holdsRouting(address.localPart)
+        return result
     }
 
     private func resolveForeign(_ address: Address, sender: Address?) async -> AddressResolution {
@@ -49,7 +51,7 @@ struct Resolution {
                 transport: "error",
                 nextHop: router.showsUnknownTable ? "5.1.1 User unknown in virtual alias table" : "5.1.1 User unknown",
                 recipient: address,
-                hasSenderSpecifiedRouting: router.rewriter.routing(in: address.localPart) != nil
+                hasSenderSpecifiedRouting: AddressRewriter.holdsRouting(address.localPart)
             )
         case .virtualMailbox:
             result = await complete(address, .virtualMailbox, router.transports.virtual, fallbackHop: domain)
@@ -66,7 +68,7 @@ struct Resolution {
             }
             result = await completeRemote(address, .default, spec, sender: sender)
         }
-        result.hasSenderSpecifiedRouting = router.rewriter.routing(in: address.localPart) != nil
+        result.hasSenderSpecifiedRouting = AddressRewriter.holdsRouting(address.localPart)
         return result
     }
 

@@ -24,8 +24,8 @@ extension Session {
         }
         guard let index = VerbTable.index(of: command.verbKey) else { return await performUnknown(command) }
         let verb = VerbTable.verbs[index]
-        lastState = verb.name
         if let denial, verb.name != "QUIT" { return await finish(index, verb.name, .reply(accessDenied(denial))) }
+        lastState = verb.name
         if policy.tls.isEnforced, tls == nil, !verb.allowedBeforeTLS { return await finish(index, verb.name, .reply(Self.mustStartTLS)) }
         if !isExtended || verb.endsPipeline, feeder.input.readableBytes > 0 {
             logImproperPipelining(after: verb.name)
@@ -94,7 +94,7 @@ extension Session {
 
     @inline(never)
     private func performUnknown(_ command: CommandLine) async {
-        lastState = "UNKNOWN"
+        if denial == nil { lastState = "UNKNOWN" }
         let word = command.text(0)
         var isForbidden = command[0].count > 1 && command[0].last == UInt8(ascii: ":")
         if !isForbidden { isForbidden = await policy.forbiddenCommands.contains(word) }

@@ -39,7 +39,7 @@ extension Session {
                 refuseTLSHello()
                 return nil
             }
-            if let line = takeLine(limit: limit) { return line.isTooLong ? await skipRest(of: line) : line }
+            if let line = takeLine(limit: limit) { return line.isTooLong ? await skipRest(of: line, beyond: limit) : line }
             commandsSinceYield = 0
             await flush()
             if isLost { return nil }
@@ -80,10 +80,10 @@ extension Session {
     }
 
     /// Skips the rest of an over-long line. A client that goes on for as long again is not speaking SMTP: its input is cut off.
-    private func skipRest(of line: InputLine) async -> InputLine? {
-        log.warning("\(clientText): request longer than \(policy.limits.lineLength): \(Self.printable(line.bytes.prefix(30)))...")
+    private func skipRest(of line: InputLine, beyond limit: Int) async -> InputLine? {
+        log.warning("\(clientText): request longer than \(limit): \(Self.printable(line.bytes.prefix(30)))...")
         let deadline = NIODeadline.now() + policy.timeout
-        var left = policy.limits.lineLength
+        var left = limit
         while left > 0 {
             let view = feeder.input.readableBytesView.prefix(left)
             if let lineFeed = view.firstIndex(of: UInt8(ascii: "\n")) {
@@ -97,7 +97,7 @@ extension Session {
             await flush()
             await feeder.wait(until: deadline)
         }
-        log.warning("\(clientText): request longer than \(2 * policy.limits.lineLength); closing the connection")
+        log.warning("\(clientText): request longer than \(2 * limit); closing the connection")
         isClosing = true
         return line
     }

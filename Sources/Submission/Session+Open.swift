@@ -18,7 +18,7 @@ extension Session {
         await identifyClient()
         log.info("connect from \(clientText)")
         if policy.tls.isWrapped {
-            guard await openTLS(lostAfter: "CONNECT") else { return }
+            guard await openTLS(lostAfter: "CONNECT"), !isClosing else { return }
         }
         await feelForEarlyTalker()
         if isClosing { return }

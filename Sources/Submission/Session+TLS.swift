@@ -17,6 +17,7 @@ extension Session {
             isClosing = true
             return false
         }
+        if policy.tls.logLevel > 1 { log.info("setting up TLS connection from \(clientText)") }
         // Behind a proxy the handshake may have come in one piece with the header; after STARTTLS nothing may have come.
         feeder.startTLS(TLSHandler(context: context, role: .server), keepsInput: policy.proxy.isExpected && policy.tls.isWrapped)
         let deadline = NIODeadline.now() + policy.tls.startTimeout
@@ -60,7 +61,8 @@ extension Session {
         let reason = agreed.peerCertificatePresent ? "Client certificate not trusted" : "No client certificate presented"
         log.info("NOQUEUE: abort: TLS from \(clientText): \(reason)")
         await send(Reply(421, .init(4, 7, 1), "\(policy.host) Error: \(reason)", closes: true))
-        return false
+        // The handshake itself has succeeded, and is counted so.
+        return true
     }
 
     private func handshakeFailed(_ state: String) {

@@ -14,12 +14,12 @@ extension Session {
         let name = (1..<command.count).map { command.text($0) }.joined(separator: " ")
         let previous = facts.heloName
         facts.heloName = Self.harmless(name)
-        isExtended = extended
         let decision = await rejection(at: .helo, state: verb)
         if let reply = decision.rejection {
             facts.heloName = previous
             return .reply(reply)
         }
+        isExtended = extended
         pendingDeferral = pendingDeferral ?? decision.pendingDeferral
         if let reply = await settleHiddenKeywords(verb) { return .reply(reply) }
         guard extended else { return .reply(Reply(250, nil, policy.host)) }

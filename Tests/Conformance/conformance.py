@@ -19,6 +19,7 @@ from dialogue import Dialogue, matches, play
 from machines import ROOT, Postern, Postfix
 
 QUEUED = re.compile(r"queued as (\w+)$")
+PROGRAMS = ("smtpd", "cleanup", "qmgr", "smtp")
 LONG_ID = r"[0-9A-Za-z]{10,}"
 
 
@@ -42,11 +43,15 @@ class Outcome:
         offset = machine.log_size()
         heard = play(dialogue, machine.port(dialogue))
         self.ids = [m[1] for _, line in heard if (m := QUEUED.search(line))]
-        log = in_order(machine.settled(offset, sum(step.kind == "new" for step in dialogue.steps)))
+        connections = sum(step.kind in ("new", "another") for step in dialogue.steps)
+        log = in_order(machine.settled(offset, connections, self.ids))
         self.ids += [i for line in log if (i := id_of(line)) and i not in self.ids]
         self.raw = heard
         self.replies = [f"{number}: {self.plain(line)}" for number, line in heard]
-        self.log = {program: [self.plain(line) for line in log if program_of(line) == program] for program in ("smtpd", "cleanup")}
+        self.log = {program: [self.plain(line) for line in log if program_of(line) == program] for program in PROGRAMS}
+        for program in ("qmgr", "smtp"):
+            # Messages of one dialogue are on their way at the same time.
+            self.log[program].sort()
         self.messages = []
         for queue_id in self.ids[:sum(bool(QUEUED.search(line)) for _, line in heard)]:
             message = machine.recorder.message(queue_id, 3)
@@ -56,9 +61,13 @@ class Outcome:
         for queue_id in self.ids:
             text = text.replace(queue_id, "QID")
         text = re.sub(r"^([\w/-]+)\[\d+\]", r"\1[*]", text)
+        # What the relay says of time and place, and the size of what is stored (RFC 5321 trace fields differ in length by the id).
+        text = re.sub(r"delays?=[\d./]+", "delay=*", text)
+        text = re.sub(r" conn_use=\d+,", "", text)
+        text = re.sub(r"size=\d+, nrcpt", "size=*, nrcpt", text)
         text = re.sub(r"\d{14}\.QID@", "TIME.QID@", text)
         text = re.sub(r"\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \(\w+\))?", "DATE", text)
-        return re.sub(r"\[127\.0\.0\.1\]:\d+", "[127.0.0.1]:PORT", text)
+        return re.sub(r"(\[127\.0\.0\.1\]|for service 127\.0\.0\.1):\d+", r"\1:PORT", text)
 
 
 def in_order(log):
@@ -88,7 +97,7 @@ def compare(dialogue, postfix, postern):
     """[(kind, text)] of what differs, a text having both sides."""
     out = []
     pairs = [("reply", postfix.replies, postern.replies), ("message", postfix.messages, postern.messages)]
-    pairs += [("log", postfix.log[p], postern.log[p]) for p in ("smtpd", "cleanup")]
+    pairs += [("log", postfix.log[p], postern.log[p]) for p in PROGRAMS]
     for kind, theirs, ours in pairs:
         matcher = difflib.SequenceMatcher(None, theirs, ours, autojunk=False)
         for tag, a, b, c, d in matcher.get_opcodes():
@@ -138,6 +147,8 @@ def main():
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     chosen, binary, known = dialogues(options.names), os.environ["POSTERN"], rows()
+    if options.record:
+        chosen = [d for d in chosen if {"S: ?", "L: ?"} & set(d.lines)]
     machines, failed, same, listed_count, used = [], 0, 0, 0, set()
     try:
         for kind in [Postfix] if options.record else [Postfix, Postern]:

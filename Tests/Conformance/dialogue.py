@@ -5,6 +5,7 @@ import socket
 import ssl
 
 QUIET = 0.5
+QUIETLY = "<nothing>"
 
 
 class Step:
@@ -34,7 +35,7 @@ class Dialogue:
         elif line.startswith("set "):
             name, _, value = line[4:].partition("=")
             self.parameters[name.strip()] = value.strip()
-        elif line in ("new", "tls", "close", "S: ..."):
+        elif line in ("new", "another", "tls", "close", "S: ..."):
             self.steps.append(Step(number, line if line != "S: ..." else "more"))
         elif line.startswith("C: ") or line == "C:":
             data = unescape(line[3:])
@@ -81,8 +82,12 @@ class Connection:
     def start_tls(self):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.socket = context.wrap_socket(self.socket)
-        self.socket.settimeout(self.timeout)
+        try:
+            self.socket = context.wrap_socket(self.socket)
+            self.socket.settimeout(self.timeout)
+        except OSError:
+            # The next line read is <EOF>: the server did not want it.
+            self.socket.close()
 
     def send(self, data):
         try:
@@ -91,9 +96,9 @@ class Connection:
             pass
 
     def line(self, timeout=None):
-        self.socket.settimeout(timeout or self.timeout)
         while b"\n" not in self.buffer:
             try:
+                self.socket.settimeout(timeout or self.timeout)
                 more = self.socket.recv(65536)
             except TimeoutError:
                 return "<nothing>"
@@ -136,12 +141,12 @@ def expect(dialogue, port):
 
 def answers(dialogue, port):
     """Sends what the file says and yields each reply, whole, with the step of its last line; `step.reply` are all its steps."""
-    connection, reply = None, []
+    connection, others, reply = None, [], []
     wrapper = dialogue.parameters.get("smtpd_tls_wrappermode") == "yes"
     for step in dialogue.steps:
-        if step.kind == "new":
+        if step.kind in ("new", "another"):
             if connection:
-                connection.close()
+                others.append(connection) if step.kind == "another" else connection.close()
             connection = Connection(port, wrapper)
         elif step.kind == "close":
             connection.close()
@@ -153,8 +158,9 @@ def answers(dialogue, port):
             reply.append(step)
         elif step.kind == "S":
             step.reply, reply = reply + [step], []
-            yield step, list(iter_quiet(connection)) if step.value == "?" else whole_reply(connection)
-    connection.close()
+            yield step, list(iter_quiet(connection)) if step.value == "?" else [connection.line(QUIET)] if step.value == QUIETLY else whole_reply(connection)
+    for each in [*others, connection]:
+        each.close()
 
 
 def whole_reply(connection):

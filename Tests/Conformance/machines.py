@@ -176,9 +176,10 @@ class Machine:
         except FileNotFoundError:
             return 0
 
-    def settled(self, offset, connections, seconds=5):
-        """The log's lines (tag first) since `offset`, once every connection has its `disconnect` line."""
+    def settled(self, offset, connections, queue_ids=(), seconds=5):
+        """The log's lines (tag first) since `offset`, once every connection has its `disconnect` line and every message is delivered."""
         wait_for(lambda: self.log(offset).count(": disconnect from") >= connections, seconds)
+        wait_for(lambda: all(f" {queue_id}: removed" in self.log(offset) for queue_id in queue_ids), seconds)
         return self.lines(offset)
 
     def lines(self, offset):
@@ -253,6 +254,8 @@ class Postfix(Machine):
             if options:
                 # What Postern's service does in one, Postfix does in three programs.
                 lines += [f"  -o cleanup_service_name=cleanup{number}", f"  -o rewrite_service_name=rewrite{number}"]
+                # In a stock configuration cleanup is one for all services, and so is its name in the log.
+                options = [option for option in options if "{ syslog_name =" not in option]
                 lines += [f"cleanup{number} unix n - n - 0 cleanup", *options, f"  -o rewrite_service_name=rewrite{number}"]
                 lines += [f"rewrite{number} unix - - n - - trivial-rewrite", *options]
         with open(f"{SHARE}/master.cf.dist") as f:

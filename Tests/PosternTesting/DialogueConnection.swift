@@ -50,6 +50,9 @@ package final class DialogueConnection: Sendable {
 
     package func send(_ text: String) async throws { try await send(Array(text.utf8)) }
 
+    /// A line has come that has not been read.
+    package var hasLine: Bool { collector.state.withLock { $0.input.readableBytesView.contains(UInt8(ascii: "\n")) } }
+
     /// The next line without its CRLF; nil at the end of the connection.
     package func line(within seconds: Int = 20) async throws -> String? {
         for _ in 0..<(seconds * 1000) {

@@ -8,18 +8,23 @@
 ///     S: ...                              any number of lines `250-...`
 ///     S: <EOF>                            the server closes the connection
 ///     L: *improper command pipelining*    a line of the server's log
-///     M: Subject: hello                   a line of the last accepted message
+///     M: Subject: hello                   a line of the last accepted message; those of its envelope are `MAIL FROM:<...>`, `RCPT TO:<...>`
+///     S: <nothing>                        no answer yet, for a moment
 ///     new                                 a new connection
+///     another                             a new connection, while those before stay open
 ///     close                               the client closes the connection
-///     tls                                 the client starts TLS; only with `# needs: server`
+///     tls                                 the client starts TLS
 ///     # shows: S3.2 S3.3                  the facts of Docs/conformance.md that this shows
-///     # needs: server                     runs against the built server only, not in memory
+///     # needs: server REASON              runs against the built server only, not in memory
 ///     # differs: ROW [PATTERN]            Postfix differs here: a row of Docs/postfix-differences.md
 ///
 /// In C: lines `\r \n \t \0 \\ \xHH` are bytes, and `\c` at the end leaves out the CRLF.
 package struct DialogueFile: Sendable {
     package enum Step: Sendable, Hashable {
         case connect
+        case another
+        case startTLS
+        case nothing
         /// Bytes as they go out.
         case send([UInt8])
         case reply(String)
@@ -31,8 +36,8 @@ package struct DialogueFile: Sendable {
     }
 
     package var parameters: [String: String] = [:]
-    /// TLS and AUTH have their own programs and files: such a dialogue is played by Tests/Acceptance only.
-    package var needsServer = false
+    /// Why only the built server can play this (Tests/Acceptance does); nil when it runs in memory, too.
+    package var reasonForServer: String?
     /// With the line number of each, for the report of a failure.
     package var steps: [(line: Int, step: Step)] = [(0, .connect)]
 
@@ -46,22 +51,16 @@ package struct DialogueFile: Sendable {
     package init(_ text: String) throws(SyntaxError) {
         for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
             let number = index + 1
-            if line == "# needs: server" { needsServer = true }
-            if line.isEmpty || line.hasPrefix("#") || line == "tls" { continue }
+            if line.hasPrefix("# needs: server ") { reasonForServer = String(line.dropFirst(16)) }
+            if line.isEmpty || line.hasPrefix("#") { continue }
             if line.hasPrefix("set "), let equals = line.firstIndex(of: "=") {
                 let name = line[line.index(line.startIndex, offsetBy: 4)..<equals].filter { $0 != " " }
                 parameters[String(name)] = String(line[line.index(after: equals)...].drop { $0 == " " })
-            } else if line == "new" {
-                steps.append((number, .connect))
-            } else if line == "close" {
-                steps.append((number, .close))
-            } else if line == "S: ..." {
-                steps.append((number, .moreOfReply))
+            } else if let step = Self.words[line] {
+                steps.append((number, step))
             } else if line.hasPrefix("C: ") || line == "C:" {
                 guard let bytes = Self.unescaped(line.dropFirst(3)) else { throw SyntaxError(line: number, text: String(line)) }
                 append(bytes, at: number)
-            } else if line == "S: <EOF>" {
-                steps.append((number, .end))
             } else if line.hasPrefix("S: ") {
                 steps.append((number, .reply(String(line.dropFirst(3)))))
             } else if line.hasPrefix("L: ") {
@@ -73,6 +72,11 @@ package struct DialogueFile: Sendable {
             }
         }
     }
+
+    private static let words: [Substring: Step] = [
+        "new": .connect, "another": .another, "tls": .startTLS, "close": .close, "S: ...": .moreOfReply, "S: <EOF>": .end,
+        "S: <nothing>": .nothing,
+    ]
 
     private mutating func append(_ bytes: [UInt8], at line: Int) {
         if case .send(let before)? = steps.last?.step {

@@ -5,24 +5,40 @@ package struct DialoguePlayer {
     private let port: Int
     private let log: (String) async -> Bool
     private let messageLines: () -> [String]
+    private let startTLS: (DialogueConnection) async throws -> Void
 
     /// - Parameters:
     ///   - log: whether the server's log has, or soon gets, a line that matches the pattern.
     ///   - messageLines: the lines of the last message the server accepted.
-    package init(port: Int, log: @escaping (String) async -> Bool, messageLines: @escaping () -> [String]) {
+    ///   - startTLS: puts TLS under a connection.
+    package init(
+        port: Int,
+        log: @escaping (String) async -> Bool,
+        messageLines: @escaping () -> [String],
+        startTLS: @escaping (DialogueConnection) async throws -> Void
+    ) {
         self.port = port
         self.log = log
         self.messageLines = messageLines
+        self.startTLS = startTLS
     }
 
     package mutating func play(_ file: DialogueFile) async throws {
         var connection: DialogueConnection?
+        var others: [DialogueConnection] = []
         var ahead: String?
         for (number, step) in file.steps {
             switch step {
             case .connect:
                 await connection?.close()
-                connection = try await DialogueConnection.connect(port: port)
+                connection = try await connect(file)
+            case .another:
+                if let connection { others.append(connection) }
+                connection = try await connect(file)
+            case .startTLS: if let connection { try? await startTLS(connection) }
+            case .nothing:
+                try await Task.sleep(for: .milliseconds(300))
+                if connection?.hasLine == true { failures.append("line \(number): expected nothing yet") }
             case .send(let bytes): try? await connection?.send(bytes)
             case .close: await connection?.close()
             case .moreOfReply:
@@ -44,6 +60,13 @@ package struct DialoguePlayer {
             }
         }
         await connection?.close()
+        for other in others { await other.close() }
+    }
+
+    private func connect(_ file: DialogueFile) async throws -> DialogueConnection {
+        let connection = try await DialogueConnection.connect(port: port)
+        if file.parameters["smtpd_tls_wrappermode"] == "yes" { try await startTLS(connection) }
+        return connection
     }
 
     private static func received(_ connection: DialogueConnection?) async throws -> String {

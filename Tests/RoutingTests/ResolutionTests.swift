@@ -170,6 +170,12 @@ struct ResolutionTests {
         #expect(try await Self.router().resolve(Self.address(text)).hasSenderSpecifiedRouting == expected)
     }
 
+    @Test(arguments: ["u%x.example@relay.example", "x!u@relay.example", "u%x.example@local.example", "x!u@local.example"])
+    func routingIsSeenWhereItIsNotFollowed(_ text: String) async throws {
+        let router = try Self.router(["swap_bangpath": "no", "allow_percent_hack": "no"])
+        #expect(await router.resolve(Self.address(text)).hasSenderSpecifiedRouting)
+    }
+
     @Test(arguments: ["mydestination", "relay_domains", "virtual_mailbox_domains", "transport_maps", "relocated_maps"])
     func failingTables(_ parameter: String) async throws {
         let router = try Self.router([parameter: "fail:x"])

@@ -10,7 +10,7 @@ final class TestTLS: Sendable {
     let client: TLSContext
     private let directory: String
 
-    init() throws {
+    init(asksForCertificate: Bool = false) throws {
         directory = NSTemporaryDirectory() + "postern-session-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
         let pair = TLSKeyPair(certificateFile: "\(directory)/cert.pem", keyFile: "\(directory)/key.pem")
@@ -18,6 +18,7 @@ final class TestTLS: Sendable {
             .write(certificateFile: pair.certificateFile, keyFile: pair.keyFile)
         var configuration = TLSServerConfiguration()
         configuration.pair = pair
+        configuration.askClientCertificate = asksForCertificate
         server = try TLSContext.server(configuration)
         client = try TLSContext.client(TLSClientConfiguration())
     }

@@ -81,7 +81,6 @@ extension Evaluation {
             return .dunno
         }
         decision.actions.append(.prepend(header))
-        decision.notices.append(Decision.Notice(verb: "prepend", text: header))
         return .acted("PREPEND \(header)")
     }
 
