@@ -47,7 +47,7 @@ struct FailingTable: LookupTable {
 
     var takesWholeKeysOnly: Bool { false }
 
-    func lookup(_ key: String) async -> LookupResult { .failed("") }
+    func lookup(_ key: String) async -> LookupResult { .failed("\(name) lookup error") }
 }
 
 /// `proxy:table`: the table itself, as we have no proxymap(8) and open tables before dropping root.

@@ -51,7 +51,9 @@ extension Evaluation {
 
     /// The conclusion when the table could not answer: a rejection like any other, which `warn_if_reject` softens.
     func lookupFailed(_ reason: String, _ key: String, in table: String, about subject: AccessSubject) -> Verdict {
-        warning("\(table) lookup error for \"\(key)\"\(reason.isEmpty ? "" : ": \(reason)")")
+        // `fail:` has nothing to say beyond this.
+        let detail = reason.isEmpty || reason == "\(table) lookup error" ? "" : ": \(reason)"
+        warning("\(table) lookup error for \"\(key)\"\(detail)")
         return .reject(subject.rejection(451, EnhancedStatusCode(4, 3, 5), "Server configuration error"))
     }
 
