@@ -26,7 +26,7 @@ let package = Package(
 
         // Rooms.
         .target(name: "SMTPCore"),
-        .target(name: "LoopTask", dependencies: ["CLinux", nio]),
+        .target(name: "LoopTask", dependencies: ["CLinux", nio, nioPosix]),
         .target(name: "ByteScan", dependencies: [nio]),
         .target(name: "Settings", dependencies: ["SMTPCore"]),
         .target(name: "MailLog", dependencies: ["SMTPCore"]),
@@ -35,7 +35,7 @@ let package = Package(
         .target(name: "Resolver", dependencies: ["SMTPCore", "CLinux", nio, nioPosix]),
         .target(name: "TLS", dependencies: ["COpenSSL", nio]),
         .target(name: "Authentication", dependencies: ["SMTPCore", "CSASL", nio, nioPosix, deque]),
-        .target(name: "Restrictions", dependencies: ["SMTPCore", "Settings", "Tables", "Routing", "Resolver"]),
+        .target(name: "Restrictions", dependencies: ["SMTPCore", "Settings", "Tables", "Routing", "Resolver", "LoopTask", nio]),
         .target(name: "Cleanup", dependencies: ["SMTPCore", "Settings", nio]),
         .target(name: "HandOff", dependencies: ["SMTPCore", nio, nioPosix, deque]),
         .target(name: "Spool", dependencies: ["SMTPCore", "CLinux", nio, deque]),

@@ -22,6 +22,11 @@ stale=$(comm -23 <(echo "$listed") <(echo "$used"))
 tasks=$(grep -rnE '(^|[^A-Za-z.])Task *\{|Task\.detached|Task\.init|Task\.immediate' Sources --include='*.swift' | grep -v '^Sources/LoopTask/' | grep -vE ':[0-9]+: *///?')
 [ -z "$tasks" ] || breach "tasks are started by startLoopTask only:"$'\n'"$tasks"
 
+# While work waits for a thread of libdispatch's pool it reads /proc, and a role that cannot ends in a trap. (Queues of one thread are no part of
+# that pool; Sink is confined by nobody.)
+pool=$(grep -rnE 'Task\.sleep|DispatchQueue\.global|attributes: *\[?\.concurrent' Sources --include='*.swift' | grep -vE '^Sources/(Sink/|LoopTask/Pause)' | grep -vE ':[0-9]+: *///?')
+[ -z "$pool" ] || breach "libdispatch's pool is not for roles: pause() and WorkerPool:"$'\n'"$pool"
+
 foundation=$(grep -rnE '^ *(package |public |internal )?import Foundation' Sources --include='*.swift')
 [ -z "$foundation" ] || breach "Foundation stays out:"$'\n'"$foundation"
 

@@ -249,5 +249,19 @@ class Connections(Case):
         wait_for(lambda: mail().startswith(b"250 "), 60, "mail to be taken again")
 
 
+class Sleepers(Case):
+    def test_many_clients_sleep_at_once(self):
+        """The rule `sleep` must not use libdispatch's pool: the smtpd role ended in a trap (its /proc is out of reach)."""
+        main = "smtpd_delay_reject = no\nsmtpd_client_restrictions = sleep 1\nsmtpd_client_connection_count_limit = 0\n"
+        server = self.server(main, sink=self.sink())
+        roles = server.roles()
+        for _ in range(3):
+            crowd = [socket.create_connection(("127.0.0.1", server.plain), timeout=60) for _ in range(200)]
+            for connection in crowd:
+                self.assertEqual(connection.recv(3), b"220")
+                connection.close()
+        self.assertEqual(server.roles(), roles, "a role has died")
+
+
 if __name__ == "__main__":
     unittest.main()

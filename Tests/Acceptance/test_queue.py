@@ -5,7 +5,9 @@ import os
 import re
 import signal
 import smtplib
+import socket
 import ssl
+import time
 import unittest
 
 from postern import Case, Server, run, wait_for
@@ -173,6 +175,26 @@ class Limits(Case):
             context.check_hostname = False
             s.starttls(context=context)
             s.login("alice", "wonderland")
+
+
+class Control(Case):
+    def test_more_requests_than_processors(self):
+        """They wait for each other, and for as long as libdispatch's pool has waiting work it looks into /proc, where a confined role may not:
+        the queue role ended in a trap."""
+        server = self.server(sink=self.sink())
+        roles = server.roles()
+        silent = [socket.socket(socket.AF_UNIX) for _ in range(12)]
+        try:
+            for connection in silent:
+                connection.connect(f"{server.directory}/spool/control/queue")
+            # Its look is taken once a second.
+            for _ in range(20):
+                time.sleep(0.2)
+                self.assertEqual(server.roles(), roles, "a role has died")
+        finally:
+            for connection in silent:
+                connection.close()
+        self.assertEqual(server.queue_list(), [])
 
 
 if __name__ == "__main__":

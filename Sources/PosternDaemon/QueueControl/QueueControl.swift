@@ -11,10 +11,13 @@ import Spool
 final class QueueControlServer: Sendable {
     private let listening: CInt
     private let spool: Spool
-    private let queue = DispatchQueue(label: "postern.queue-control")
     /// Requests are served side by side, since reading all of a large queue takes its time; a few at once.
-    private let workers = DispatchQueue(label: "postern.queue-control.requests", attributes: .concurrent)
-    private let places = DispatchSemaphore(value: 8)
+    ///
+    /// Threads of our own, not a concurrent DispatchQueue: libdispatch looks after the threads of its pool in /proc once a second while work
+    /// waits for one, and ends the process with a trap when it cannot read there, which a confined role cannot.
+    private let workers = WorkerPool(threads: QueueControlServer.requestLimit)
+    private let places = DispatchSemaphore(value: QueueControlServer.requestLimit)
+    private static let requestLimit = 8
     private let onFlush: @Sendable () -> Void
 
     static func path(queueDirectory: String) -> String { "\(queueDirectory)/control/queue" }
@@ -28,10 +31,11 @@ final class QueueControlServer: Sendable {
     }
 
     func start() {
-        queue.async {
+        // Until the process ends.
+        _ = PlainThread {
             while let connection = UnixSocket.accept(on: self.listening) {
                 self.places.wait()
-                self.workers.async {
+                self.workers.submit {
                     self.serve(connection)
                     close(connection)
                     self.places.signal()

@@ -36,7 +36,8 @@ enum UnixSocket {
             let descriptor = Glibc.accept(listening, nil, nil)
             if descriptor < 0 {
                 if errno == EINTR || errno == ECONNABORTED { continue }
-                guard errno == EMFILE, fcntl(listening, F_GETFL) & O_NONBLOCK == 0 else { return nil }
+                // For want of a descriptor or memory: there may be some in a moment.
+                guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(errno), fcntl(listening, F_GETFL) & O_NONBLOCK == 0 else { return nil }
                 usleep(10_000)
                 continue
             }

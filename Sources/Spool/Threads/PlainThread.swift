@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread of the operating system, for code that may block.
-final class PlainThread: Sendable {
+package final class PlainThread: Sendable {
     private let handle: pthread_t
 
     private final class Start: Sendable {
@@ -10,7 +10,7 @@ final class PlainThread: Sendable {
     }
 
     /// Starts the thread. Traps when the system has no thread left, which happens at start-up only.
-    init(_ body: @escaping @Sendable () -> Void) {
+    package init(_ body: @escaping @Sendable () -> Void) {
         let start = unsafe Unmanaged.passRetained(Start(body)).toOpaque()
         var thread = pthread_t()
         let code = unsafe pthread_create(
@@ -29,5 +29,5 @@ final class PlainThread: Sendable {
     }
 
     /// Waits for its end. Once only.
-    func join() { pthread_join(handle, nil) }
+    package func join() { pthread_join(handle, nil) }
 }

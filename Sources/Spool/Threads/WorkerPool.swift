@@ -2,7 +2,7 @@ import DequeModule
 import Synchronization
 
 /// A few threads for blocking work. In manual mode there are none, and work is done where it is handed in.
-final class WorkerPool: Sendable {
+package final class WorkerPool: Sendable {
     private struct State {
         var work: Deque<@Sendable () -> Void> = []
         var isClosed = false
@@ -13,7 +13,7 @@ final class WorkerPool: Sendable {
     private let threads = Mutex<[PlainThread]>([])
     private let isInline: Bool
 
-    init(threads count: Int, isInline: Bool) {
+    package init(threads count: Int, isInline: Bool = false) {
         self.isInline = isInline
         guard !isInline else { return }
         threads.withLock { $0 = (0..<max(count, 1)).map { _ in PlainThread { [self] in run() } } }
@@ -21,7 +21,7 @@ final class WorkerPool: Sendable {
 
     /// Never called with a lock held. False when the pool is closed, and the work will not be done.
     @discardableResult
-    func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
+    package func submit(_ work: @escaping @Sendable () -> Void) -> Bool {
         if isInline {
             work()
             return true
@@ -35,7 +35,7 @@ final class WorkerPool: Sendable {
     }
 
     /// Ends the threads after the work that is already there. Blocking.
-    func close() {
+    package func close() {
         state.withLock { $0.isClosed = true }
         let threads = threads.withLock { list in
             defer { list = [] }
