@@ -30,7 +30,8 @@ import Testing
         let names = ScriptedNameService(
             peers: [IPAddress("127.0.0.1")!: PeerName(name: "localhost", reverseName: "localhost", status: .verified)]
         )
-        let failures = try await SessionServer.run(file.parameters, tls: tls?.server, authenticator: authenticator, names: names) { server in
+        let serverTLS = tls?.server
+        let failures = try await SessionServer.run(file.parameters, tls: serverTLS, authenticator: authenticator, names: names) { server in
             var player = DialoguePlayer(
                 port: server.port,
                 log: { pattern in await server.log.line(matching: pattern) != nil },
