@@ -45,6 +45,7 @@ package struct HeaderFilter: Sendable {
     private let policy: HeaderPolicy
     private let completion: HeaderCompletion?
     private let rewritesAddresses: Bool
+    private let marksMailboxLine: Bool
     private var seen: KnownHeaders = []
     private var isFirstLine = true
     /// Bytes of the current logical header that may still be kept; nil outside a header. Zero drops the rest of it.
@@ -72,11 +73,14 @@ package struct HeaderFilter: Sendable {
     /// A complete header with addresses. Nothing more is decided until ``resume(with:into:)`` has said what becomes of it.
     package private(set) var waitingHeader: AddressHeader?
 
-    /// - Parameter rewritesAddresses: stop at headers with addresses.
-    package init(policy: HeaderPolicy, completion: HeaderCompletion?, rewritesAddresses: Bool = false) {
+    /// - Parameters:
+    ///   - rewritesAddresses: stop at headers with addresses.
+    ///   - marksMailboxLine: a first line `From ` becomes a header, as smtpd(8) has it with DATA; with BDAT the body begins there.
+    package init(policy: HeaderPolicy, completion: HeaderCompletion?, rewritesAddresses: Bool = false, marksMailboxLine: Bool = true) {
         self.policy = policy
         self.completion = completion
         self.rewritesAddresses = rewritesAddresses
+        self.marksMailboxLine = marksMailboxLine
     }
 
     /// Goes on after ``waitingHeader``; call ``consume(_:into:)`` or ``finish(into:)`` again.
@@ -152,7 +156,7 @@ package struct HeaderFilter: Sendable {
     }
 
     private func mailboxLinePrefix(_ line: ByteBufferView) -> String? {
-        guard isFirstLine else { return nil }
+        guard isFirstLine, marksMailboxLine else { return nil }
         let text = line.first == UInt8(ascii: ">") ? line.dropFirst() : line
         return text.starts(with: "From ".utf8) ? "X-Mailbox-Line: " : nil
     }

@@ -1,7 +1,8 @@
 import ByteScan
 package import NIOCore
 
-/// Turns the content of DATA into message lines (RFC 5321 section 4.5.2): dots are unstuffed, the end is found, and every line ends in CRLF.
+/// Turns the content of DATA or BDAT into message lines: every line ends in CRLF. In DATA dots are unstuffed and the end is found (RFC 5321
+/// section 4.5.2); the chunks of BDAT are counted, and a dot is a dot (RFC 3030 section 2).
 ///
 /// A pure state machine over whole buffers: it may be fed in pieces of any size, and gives the same output however the input is cut.
 package struct DataDecoder: Sendable {
@@ -14,6 +15,14 @@ package struct DataDecoder: Sendable {
         case strict
     }
 
+    /// What ends the content.
+    package enum Framing: Sendable, Hashable {
+        /// DATA: a line of a single dot.
+        case dot
+        /// BDAT: whoever counts the bytes, who then calls ``finish(into:)``.
+        case count
+    }
+
     private enum Position: Sendable {
         case lineStart
         /// The line began with a dot, which has been taken off, and nothing else has been seen but perhaps carriage returns.
@@ -22,6 +31,7 @@ package struct DataDecoder: Sendable {
     }
 
     private let lineEnds: LineEnds
+    private let framing: Framing
     /// `cleanup_replace_stray_cr_lf`: a carriage return inside a line becomes a space, so that no next hop can take it for a line end.
     private let replacesStrayCR: Bool
     private var position = Position.lineStart
@@ -30,18 +40,23 @@ package struct DataDecoder: Sendable {
     private static let heldLimit = 2048
     private var previousLineEndedInCRLF = true
 
+    /// Bytes written of a line of counted content that has not ended yet.
+    private(set) var unfinishedLength = 0
+
     /// A line ended in LF without CR.
     package private(set) var sawBareLineFeed = false
 
-    package init(lineEnds: LineEnds, replacesStrayCR: Bool) {
+    package init(lineEnds: LineEnds, replacesStrayCR: Bool, framing: Framing = .dot) {
         self.lineEnds = lineEnds
+        self.framing = framing
         self.replacesStrayCR = replacesStrayCR
     }
 
     /// Consumes `input` up to and including the end-of-data line and appends the decoded lines to `output`.
-    /// - Returns: true when the end of data was found; what follows it stays in `input`.
+    /// - Returns: true when the end of data was found; what follows it stays in `input`. Never with counted content.
     package mutating func decode(_ input: inout ByteBuffer, into output: inout ByteBuffer) -> Bool {
         let view = input.readableBytesView
+        let before = output.writerIndex
         output.reserveCapacity(minimumWritableBytes: view.count)
         // Lines that need no change are written as one run.
         var runStart = view.startIndex
@@ -65,12 +80,31 @@ package struct DataDecoder: Sendable {
         }
         output.writeBytes(view[runStart..<lineStart])
         input.moveReaderIndex(forwardBy: view.count)
+        if framing == .count { noteUnfinishedLine(output, from: before) }
         return false
     }
 
-    /// Whether a line passes as it is: no leading dot, and its first carriage return stands right before the line feed.
+    private mutating func noteUnfinishedLine(_ output: ByteBuffer, from start: Int) {
+        guard let written = output.viewBytes(at: start, length: output.writerIndex - start) else { return }
+        if let lineFeed = written.lastIndex(of: UInt8(ascii: "\n")) {
+            unfinishedLength = written.endIndex - lineFeed - 1
+        } else {
+            unfinishedLength += written.count
+        }
+    }
+
+    /// Ends a last line that has no line end, at the end of counted content.
+    package mutating func finish(into output: inout ByteBuffer) {
+        if case .lineStart = position, heldCarriageReturns == 0 { return }
+        writeStrayCarriageReturns(heldCarriageReturns, into: &output)
+        heldCarriageReturns = 0
+        position = .lineStart
+        output.writeStaticString("\r\n")
+    }
+
+    /// Whether a line passes as it is: no leading dot that counts, and its first carriage return stands right before the line feed.
     private func isClean(_ input: ByteBuffer, _ line: Range<Int>) -> Bool {
-        guard !line.isEmpty, input.getInteger(at: line.lowerBound) != UInt8(ascii: ".") else { return false }
+        guard !line.isEmpty, framing == .count || input.getInteger(at: line.lowerBound) != UInt8(ascii: ".") else { return false }
         return input.firstIndex(of: UInt8(ascii: "\r"), in: line) == line.upperBound - 1
     }
 
@@ -78,8 +112,9 @@ package struct DataDecoder: Sendable {
     private mutating func take(_ piece: ByteBufferView, endsLine: Bool, into output: inout ByteBuffer) -> Bool {
         var text = piece
         if case .lineStart = position, let first = text.first {
-            position = first == UInt8(ascii: ".") ? .afterDot : .inLine
-            if first == UInt8(ascii: ".") { text = text.dropFirst() }
+            let isDot = framing == .dot && first == UInt8(ascii: ".")
+            position = isDot ? .afterDot : .inLine
+            if isDot { text = text.dropFirst() }
         }
         var end = text.endIndex
         while end > text.startIndex, text[end - 1] == UInt8(ascii: "\r") { end -= 1 }

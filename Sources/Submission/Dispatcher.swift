@@ -6,6 +6,7 @@ import Tables
 
 extension Session {
     var phase: Phase {
+        if chunks != nil { return transaction == nil ? .strayChunks : .chunks }
         guard let transaction else { return facts.heloName == nil ? .fresh : .greeted }
         return transaction.recipients.isEmpty ? .mail : .recipients
     }
@@ -20,13 +21,20 @@ extension Session {
             return await finish(CommandStatistics.unknown, lastState, .reply(Self.badSyntax), isCounted: false)
         }
         if await policy.noopCommands.contains(command.text(0)) {
+            guard await dropChunk(of: command) else { return }
             return await finish(CommandStatistics.unknown, "NOOP", noop(), isJunk: true, isCounted: false)
         }
         guard let index = VerbTable.index(of: command.verbKey) else { return await performUnknown(command) }
         let verb = VerbTable.verbs[index]
-        if let denial, verb.name != "QUIT" { return await finish(index, verb.name, .reply(accessDenied(denial))) }
+        if let denial, verb.name != "QUIT" {
+            guard await dropChunk(of: command) else { return }
+            return await finish(index, verb.name, .reply(accessDenied(denial)))
+        }
         lastState = verb.name
-        if policy.tls.isEnforced, tls == nil, !verb.allowedBeforeTLS { return await finish(index, verb.name, .reply(Self.mustStartTLS)) }
+        if policy.tls.isEnforced, tls == nil, !verb.allowedBeforeTLS {
+            guard await dropChunk(of: command) else { return }
+            return await finish(index, verb.name, .reply(Self.mustStartTLS))
+        }
         if !isExtended || verb.endsPipeline, feeder.input.readableBytes > 0 {
             logImproperPipelining(after: verb.name)
             if policy.pipelining.isForbidden {
@@ -41,6 +49,13 @@ extension Session {
             return await finish(index, verb.name, .reply(refusal.reply))
         }
         await finish(index, verb.name, await verb.handler(self, command), isJunk: verb.isJunk)
+    }
+
+    /// The content that comes with a BDAT which is refused as any command would be: it must not be read as commands. False when the client
+    /// was lost over it.
+    private func dropChunk(of command: CommandLine) async -> Bool {
+        guard command.matches(0, "bdat") else { return true }
+        return await skipChunk(of: command)
     }
 
     /// Sends the reply and does the counting.

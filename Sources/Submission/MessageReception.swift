@@ -51,7 +51,11 @@ final class MessageReception {
         self.sizeLimit = sizeLimit
     }
 
+    /// Bytes of ``size`` but for a last line that has not ended yet.
+    var sizeOfLines: Int { size - decoder.unfinishedLength }
     var isTooLarge: Bool { sizeLimit > 0 && size + topSize > sizeLimit }
+    /// Too large whatever the line in progress comes to.
+    var isTooLargeByLines: Bool { sizeLimit > 0 && sizeOfLines + topSize > sizeLimit }
     var sawBareLineFeed: Bool { decoder.sawBareLineFeed }
     var exceedsHopLimit: Bool { filter.exceedsHopLimit }
     var messageIDs: [(isResent: Bool, value: String)] { filter.messageIDs }
@@ -63,8 +67,22 @@ final class MessageReception {
         topSize += content.readableBytes - before
     }
 
-    /// Decodes what has arrived. Returns true at the end of data.
+    /// Decodes what has arrived of DATA. Returns true at the end of data.
     func take(_ input: inout ByteBuffer) async -> Bool {
+        let isEnd = await decode(&input)
+        await passOn(&input)
+        return isEnd
+    }
+
+    /// Decodes what has arrived of a chunk, at most `limit` bytes, and returns their number.
+    func takeChunk(_ input: inout ByteBuffer, atMost limit: Int) async -> Int {
+        let count = min(limit, input.readableBytes)
+        if var piece = input.readSlice(length: count) { _ = await decode(&piece) }
+        await passOn(&input)
+        return count
+    }
+
+    private func decode(_ input: inout ByteBuffer) async -> Bool {
         let before = lines.readableBytes + content.readableBytes
         let isEnd: Bool
         if filter.isInBody {
@@ -74,14 +92,23 @@ final class MessageReception {
             let waiting = lines.readableBytes
             isEnd = decoder.decode(&input, into: &lines)
             size += lines.readableBytes - waiting
-            filter.consume(&lines, into: &content)
-            while let header = filter.waitingHeader {
-                await rewrite(header)
-                filter.consume(&lines, into: &content)
-            }
+            await filterLines()
             // A header block without end that is always cut within a line would otherwise stay here whole, whatever the size limit says.
             if lines.readableBytes == 0 { lines.clear() } else if lines.readerIndex >= Self.discardLimit { lines.discardReadBytes() }
         }
+        return isEnd
+    }
+
+    private func filterLines() async {
+        filter.consume(&lines, into: &content)
+        while let header = filter.waitingHeader {
+            await rewrite(header)
+            filter.consume(&lines, into: &content)
+        }
+    }
+
+    /// Hands on what is worth a write, or drops it where it cannot be kept.
+    private func passOn(_ input: inout ByteBuffer) async {
         if isTooLarge || failure != nil || transfer == nil {
             content.clear()
         } else if content.readableBytes >= Self.pieceSize {
@@ -89,7 +116,6 @@ final class MessageReception {
         }
         account(input.storageCapacity)
         if memory.isFull { await relieve(&input) }
-        return isEnd
     }
 
     deinit { memory.change(by: -accounted) }
@@ -114,8 +140,16 @@ final class MessageReception {
         account(input.storageCapacity)
     }
 
-    /// Completes the header block if the message ended in it, and hands over the rest.
+    /// Ends the last line of counted content, completes the header block if the message ended in it, and hands over the rest.
     func finish() async {
+        let before = lines.readableBytes + content.readableBytes
+        if filter.isInBody {
+            decoder.finish(into: &content)
+        } else {
+            decoder.finish(into: &lines)
+        }
+        size += lines.readableBytes + content.readableBytes - before
+        await filterLines()
         filter.finish(into: &content)
         while let header = filter.waitingHeader {
             await rewrite(header)

@@ -34,6 +34,8 @@ final class Session {
     var hiddenKeywords: EHLOKeywords
     var tls: TLSFacts?
     var transaction: Transaction?
+    /// BDAT is in progress.
+    var chunks: ChunkedMessage?
     /// With `smtpd_delay_reject = no`: the client was turned away at connect; only QUIT works.
     var denial: Reply?
     /// `defer_if_permit` of the connect and HELO stages.
@@ -128,6 +130,10 @@ final class Session {
         // What XFORWARD said was about this message, unless it was refused at MAIL.
         if transaction?.recipients.isEmpty == false { forwarded = nil }
         transaction = nil
+        if let message = chunks {
+            message.reception?.abort()
+            chunks = nil
+        }
         facts.sender = nil
         facts.recipient = nil
         facts.recipientCount = 0

@@ -15,7 +15,7 @@ extension Session {
         if let reply = decision.rejection { return .reply(reply) }
         if let reply = apply(decision.actions) { return .reply(reply) }
         await send(Reply(354, nil, "End data with <CR><LF>.<CR><LF>"))
-        guard let reception = beginReception() else {
+        guard let reception = beginReception(framing: .dot) else {
             endTransaction()
             return .reply(Reply(451, .init(4, 3, 0), "Error: internal error 1"))
         }
@@ -24,7 +24,7 @@ extension Session {
             return Outcome(reply: nil, succeeded: false)
         }
         lastState = "END-OF-MESSAGE"
-        let reply = await conclude(reception)
+        let reply = await conclude(reception, isChunked: false)
         endTransaction()
         if reply.isPositive {
             errorCount = 0
@@ -34,12 +34,12 @@ extension Session {
     }
 
     /// Opens the message with the headers that go on top.
-    private func beginReception() -> MessageReception? {
+    func beginReception(framing: DataDecoder.Framing) -> MessageReception? {
         guard let transaction else { return nil }
         let lineEnds: DataDecoder.LineEnds = allowsBareNewline ? .lenient : .strict
-        let decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: policy.content.replacesStrayCR)
+        let decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: policy.content.replacesStrayCR, framing: framing)
         guard let id = transaction.queueID else {
-            let filter = HeaderFilter(policy: policy.content.headers, completion: nil)
+            let filter = HeaderFilter(policy: policy.content.headers, completion: nil, marksMailboxLine: framing == .dot)
             return MessageReception(decoder: decoder, filter: filter, transfer: nil, sizeLimit: 0, memory: service.registry.bodyMemory)
         }
         let now = MailTime.now()
@@ -56,7 +56,12 @@ extension Session {
         let rewriting = headerRewriting(transaction)
         let reception = MessageReception(
             decoder: decoder,
-            filter: HeaderFilter(policy: policy.content.headers, completion: completion, rewritesAddresses: rewriting != nil),
+            filter: HeaderFilter(
+                policy: policy.content.headers,
+                completion: completion,
+                rewritesAddresses: rewriting != nil,
+                marksMailboxLine: framing == .dot
+            ),
             rewriting: rewriting,
             transfer: transaction.isDiscarded ? nil : handOff.begin(id, envelope(transaction)),
             sizeLimit: policy.limits.messageSize,
@@ -86,25 +91,30 @@ extension Session {
         while true {
             if await reception.take(&feeder.input) { return true }
             lastState = "DATA (\(reception.size) bytes)"
-            await flush()
-            if isLost { return false }
-            let deadline = policy.deadline.ofContent(start: start, received: reception.size)
-            while feeder.input.readableBytes == 0 {
-                if feeder.hasEnded {
-                    connectionLost()
-                    return false
-                }
-                if NIODeadline.now() >= deadline {
-                    await timedOut()
-                    return false
-                }
-                await feeder.wait(until: deadline)
-            }
+            guard await awaitContent(until: policy.deadline.ofContent(start: start, received: reception.size)) else { return false }
         }
     }
 
+    /// Waits for more of a message's content. Returns false when the client was lost, or too slow.
+    func awaitContent(until deadline: NIODeadline) async -> Bool {
+        await flush()
+        if isLost { return false }
+        while feeder.input.readableBytes == 0 {
+            if feeder.hasEnded {
+                connectionLost()
+                return false
+            }
+            if NIODeadline.now() >= deadline {
+                await timedOut()
+                return false
+            }
+            await feeder.wait(until: deadline)
+        }
+        return true
+    }
+
     /// The content is complete: refuse it, or commit it.
-    private func conclude(_ reception: MessageReception) async -> Reply {
+    func conclude(_ reception: MessageReception, isChunked: Bool) async -> Reply {
         if reception.sawBareLineFeed, !allowsBareNewline { sawBareLineFeed = true }
         await reception.finish()
         for text in reception.warnings { cleanupLog.warning("\(queueName): \(text)") }
@@ -118,10 +128,11 @@ extension Session {
             reception.abort()
             return reply
         }
-        let name = queueName
+        let size = isChunked ? " \(reception.size) bytes" : ""
+        let success = Reply(250, .init(2, 0, 0), "Ok:\(size) queued as \(queueName)")
         guard let transfer = reception.transfer, transaction?.isDiscarded != true else {
             reception.abort()
-            return Reply(250, .init(2, 0, 0), "Ok: queued as \(name)")
+            return success
         }
         do throws(HandOffFailure) {
             if let failure = reception.failure { throw failure }
@@ -129,7 +140,7 @@ extension Session {
         } catch {
             return failureReply(error)
         }
-        return Reply(250, .init(2, 0, 0), "Ok: queued as \(name)")
+        return success
     }
 
     private func refusal(of reception: MessageReception) -> Reply? {
@@ -139,7 +150,7 @@ extension Session {
         }
         if reception.isTooLarge {
             log.warning("\(queueName): queue file size limit exceeded")
-            return Reply(552, .init(5, 3, 4), "Error: message file too big")
+            return VerbTable.tooBig
         }
         if reception.exceedsHopLimit {
             cleanupLog.warning("\(queueName): message rejected: hopcount exceeded")
@@ -149,7 +160,7 @@ extension Session {
     }
 
     /// What rules of DATA and the end of data may know: with several recipients, none.
-    private var onlyRecipient: Address? {
+    var onlyRecipient: Address? {
         guard let transaction, transaction.recipients.count == 1 else { return nil }
         return transaction.firstRecipient
     }

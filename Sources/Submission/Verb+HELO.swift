@@ -72,6 +72,7 @@ extension Session {
         offer(.eightBitMIME, "8BITMIME")
         offer(.dsn, "DSN")
         if policy.checksUTF8 { offer(.smtpUTF8, "SMTPUTF8") }
+        offer(.chunking, "CHUNKING")
         return lines
     }
 

@@ -9,6 +9,10 @@ enum Phase: Sendable {
     case mail
     /// At least one recipient has been accepted.
     case recipients
+    /// A BDAT has come in a transaction.
+    case chunks
+    /// A BDAT has been refused outside of a transaction, and LAST is awaited.
+    case strayChunks
 }
 
 /// What a command came to. `reply` is nil when the handler has said all there is to say.
@@ -70,9 +74,11 @@ enum VerbTable {
         Verb("XFORWARD") { await $0.xforward($1) },
         Verb("STARTTLS", beforeTLS: true) { await $0.startTLS($1) },
         Verb("AUTH", needsHelo: true) { await $0.auth($1) },
-        Verb("MAIL", needsHelo: true, refusals: [(.mail, nestedMail), (.recipients, nestedMail)]) { await $0.mail($1) },
-        Verb("RCPT", refusals: [(.fresh, needMail), (.greeted, needMail)]) { await $0.rcpt($1) },
-        Verb("DATA", endsPipeline: true, refusals: [(.fresh, needRcpt), (.greeted, needRcpt), (.mail, noRecipients)]) { await $0.data($1) },
+        Verb("MAIL", needsHelo: true, refusals: mailRefusals) { await $0.mail($1) },
+        Verb("RCPT", refusals: rcptRefusals) { await $0.rcpt($1) },
+        Verb("DATA", endsPipeline: true, refusals: dataRefusals) { await $0.data($1) },
+        // Out of order it is refused by its handler, which also takes the bytes that come with it.
+        Verb("BDAT") { await $0.bdat($1) },
         Verb("RSET", junk: true) { $0.rset($1) },
         Verb("NOOP", beforeTLS: true, endsPipeline: true, junk: true) { session, _ in session.noop() },
         Verb("VRFY", endsPipeline: true, junk: true) { await $0.vrfy($1) },
@@ -85,8 +91,20 @@ enum VerbTable {
     }
 
     static let needHelo = Reply(503, .init(5, 5, 1), "Error: send HELO/EHLO first")
+    private static let mailRefusals: [(phase: Phase, reply: Reply)] = [
+        (.mail, nestedMail), (.recipients, nestedMail), (.chunks, nestedMail), (.strayChunks, afterChunk("MAIL")),
+    ]
+    private static let rcptRefusals: [(phase: Phase, reply: Reply)] = [
+        (.fresh, needMail), (.greeted, needMail), (.strayChunks, needMail), (.chunks, afterChunk("RCPT")),
+    ]
+    private static let dataRefusals: [(phase: Phase, reply: Reply)] = [
+        (.fresh, needRcpt), (.greeted, needRcpt), (.mail, noRecipients), (.chunks, afterChunk("DATA")), (.strayChunks, afterChunk("DATA")),
+    ]
+
+    private static func afterChunk(_ verb: String) -> Reply { Reply(503, .init(5, 5, 1), "Error: \(verb) after BDAT") }
     private static let nestedMail = Reply(503, .init(5, 5, 1), "Error: nested MAIL command")
     private static let needMail = Reply(503, .init(5, 5, 1), "Error: need MAIL command")
-    private static let needRcpt = Reply(503, .init(5, 5, 1), "Error: need RCPT command")
-    private static let noRecipients = Reply(554, .init(5, 5, 1), "Error: no valid recipients")
+    static let tooBig = Reply(552, .init(5, 3, 4), "Error: message file too big")
+    static let needRcpt = Reply(503, .init(5, 5, 1), "Error: need RCPT command")
+    static let noRecipients = Reply(554, .init(5, 5, 1), "Error: no valid recipients")
 }

@@ -125,4 +125,34 @@ import Testing
         #expect(decoder.decode(&input, into: &output))
         #expect(output.readableBytes < 4096)
     }
+
+    static let counted: [(input: String, strict: String, lenient: String)] = [
+        ("a\r\n.\r\n..b\r\n", "a\r\n.\r\n..b\r\n", "a\r\n.\r\n..b\r\n"),
+        ("a\n.\nb", "a\r\n.\r\nb\r\n", "a\r\n.\r\nb\r\n"),
+        (".\n.y\ra\r.\rb\r\r\nz\r\r\r", ".\r\n.y a . b \r\nz   \r\n", ".\r\n.y a . b\r\nz   \r\n"),
+        ("", "", ""),
+        ("a\r\r", "a  \r\n", "a  \r\n"),
+        ("\r\n.\r\n", "\r\n.\r\n", "\r\n.\r\n"),
+    ]
+
+    /// BDAT: cut at every byte, also between what the client calls chunks.
+    @Test(arguments: counted)
+    func countedContent(_ test: (input: String, strict: String, lenient: String)) {
+        let bytes = Array(test.input.utf8)
+        for (lineEnds, expected) in [(DataDecoder.LineEnds.strict, test.strict), (.lenient, test.lenient)] {
+            for first in 0...bytes.count {
+                for second in first...bytes.count {
+                    var decoder = DataDecoder(lineEnds: lineEnds, replacesStrayCR: true, framing: .count)
+                    var output = ByteBuffer()
+                    for piece in [bytes[..<first], bytes[first..<second], bytes[second...]] {
+                        var input = ByteBuffer(bytes: piece)
+                        #expect(!decoder.decode(&input, into: &output))
+                        #expect(input.readableBytes == 0)
+                    }
+                    decoder.finish(into: &output)
+                    #expect(String(buffer: output) == expected, "\(test.input.debugDescription) cut at \(first) and \(second)")
+                }
+            }
+        }
+    }
 }

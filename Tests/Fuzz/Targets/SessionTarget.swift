@@ -69,7 +69,7 @@ extension FuzzTarget {
             guard let last = before.last, !harness.isClosed else { break }
             harness.send(line)
             known = try parsed(harness.output)
-            if line.starts(with: "STARTTLS".utf8) || line.starts(with: "BDAT".utf8) { return }
+            if line.starts(with: "STARTTLS".utf8) || takesContent(line) { return }
             let new = known.count - before.count
             if last == 354 {
                 // The message may be the last of too many errors.
@@ -84,6 +84,9 @@ extension FuzzTarget {
         }
         harness.send(rest)
     }
+
+    /// BDAT: what follows is no line.
+    private static func takesContent(_ line: ArraySlice<UInt8>) -> Bool { CommandLine(Array(line)).verbKey == VerbKey("BDAT".utf8) }
 
     /// The codes of the replies; throws on anything that is not a complete reply.
     private static func parsed(_ output: [UInt8]) throws -> [Int] {
