@@ -25,9 +25,13 @@ package final class AddressMaps: Sendable {
     /// - Throws: every problem found.
     package init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
         var canonical: [(map: AddressMap, places: Set<Place>)] = []
-        for name in ["sender_canonical", "recipient_canonical", "canonical"] {
-            let map = try AddressMap(name + "_maps", settings, tables, propagates: "canonical")
-            let places = try Self.places(settings, name + "_classes")
+        let stages = [
+            ("sender_canonical_maps", "sender_canonical_classes"), ("recipient_canonical_maps", "recipient_canonical_classes"),
+            ("canonical_maps", "canonical_classes"),
+        ]
+        for (maps, classes) in stages {
+            let map = try AddressMap(maps, settings, tables, propagates: "canonical")
+            let places = try Self.places(settings, classes)
             if !map.isEmpty { canonical.append((map, places)) }
         }
         self.canonical = canonical
@@ -90,7 +94,8 @@ package final class AddressMaps: Sendable {
     }
 
     /// The recipients that a complete address stands for.
-    package func expand(_ address: Address, _ router: AddressRouter, warnings: inout [String]) async throws(AddressMapFailure) -> Expansion {
+    package func expand(_ address: Address, _ router: AddressRouter, warnings: inout [String]) async throws(AddressMapFailure) -> Expansion
+    {
         let mapped = try await map(address, in: .envelopeRecipient, router, warnings: &warnings)
         var result = Expansion()
         result.recipients = try await aliases.expand(mapped, router)
@@ -113,7 +118,9 @@ package final class AddressMaps: Sendable {
     }
 
     /// NOTIFY=NEVER: if a blind copy fails, the sender must not learn of it.
-    private func copies(to address: Address, _ router: AddressRouter, warnings: inout [String]) async throws(AddressMapFailure) -> [Recipient] {
+    private func copies(to address: Address, _ router: AddressRouter, warnings: inout [String]) async throws(AddressMapFailure)
+        -> [Recipient]
+    {
         let mapped = try await map(address, in: .envelopeRecipient, router, warnings: &warnings)
         return try await aliases.expand(mapped, router).map {
             Recipient(address: $0, original: $0 == mapped ? nil : mapped, notify: .never)

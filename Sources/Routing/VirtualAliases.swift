@@ -29,7 +29,9 @@ struct VirtualAliases: Sendable {
             }
             guard depth < recursionLimit else { throw failure("map nesting for \(address)") }
             for next in found.reversed() {
-                guard next.internalForm.utf8.count <= lengthLimit else { throw failure("result \(String(next.description.prefix(100)))...") }
+                guard next.internalForm.utf8.count <= lengthLimit else {
+                    throw failure("result \(String(next.description.prefix(100)))...")
+                }
                 open.append((next, next.isSame(as: current) ? -1 : depth + 1))
             }
             guard finished.count + open.count <= expansionLimit else { throw failure("map expansion size for \(address)") }

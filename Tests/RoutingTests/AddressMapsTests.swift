@@ -53,7 +53,10 @@ import Testing
     }
 
     @Test func canonicalMappingEnds() async throws {
-        let (expansion, warnings) = try await Self.expand("a@x.x", ["canonical_maps": "inline:{ { a@x.x = b@x.x, c@x.x } { b@x.x = a@x.x } }"])
+        let (expansion, warnings) = try await Self.expand(
+            "a@x.x",
+            ["canonical_maps": "inline:{ { a@x.x = b@x.x, c@x.x } { b@x.x = a@x.x } }"]
+        )
         #expect(expansion.recipients.map(\.description) == ["a@x.x"])
         #expect(warnings.filter { $0 == "multi-valued canonical_maps entry for a@x.x" }.count == 5)
         #expect(warnings.last == "unreasonable canonical_maps map nesting for a@x.x")

@@ -17,7 +17,8 @@ import Testing
     @Test func theSameRecipientIsServedOnce() {
         var filter = DuplicateFilter(limit: 0)
         let recipients = [
-            Self.recipient("a@x.x"), Self.recipient("A@X.x"), Self.recipient("a@x.x", original: "b"), Self.recipient("a@x.x", original: "B"),
+            Self.recipient("a@x.x"), Self.recipient("A@X.x"), Self.recipient("a@x.x", original: "b"),
+            Self.recipient("a@x.x", original: "B"),
             Self.recipient("a@x.x", notify: .never), Self.recipient("a@x.x", orcpt: "rfc822;q"), Self.recipient("a@x.x", orcpt: "RFC822;Q"),
         ]
         #expect(filter.unique(recipients) == [0, 2, 4, 5].map { recipients[$0] })
