@@ -65,6 +65,15 @@ package final class QueueHandOff: MessageHandOff {
         connection.send(.requestQueueIDs)
     }
 
+    /// The queue role had none to give, as its disk is full or fails. Nobody else asks again once the last id is gone.
+    private func requestLeaseLater(_ connection: HandOffConnection) {
+        loop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+            guard connection === self.connection else { return }
+            self.leaseRequested = false
+            self.requestLease()
+        }
+    }
+
     package func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer { QueueTransfer(self, id, envelope) }
 
     /// Whether a new message would go on at once.
@@ -86,8 +95,9 @@ package final class QueueHandOff: MessageHandOff {
             let (end, overflow) = first.rawValue.addingReportingOverflow(UInt64(count))
             if overflow { throw MalformedFrame() }
             guard connection === self.connection else { return }
+            guard count > 0 else { return requestLeaseLater(connection) }
             leaseRequested = false
-            if count > 0 { leases.append(first.rawValue..<end) }
+            leases.append(first.rawValue..<end)
             idWaiters.resumeAll(())
         case .completed(let results): connection.completed(results)
         case .storage(let isShort): if connection === self.connection { storageIsShort = isShort }

@@ -36,6 +36,8 @@ struct QueueEntry: Sendable, Hashable {
     var isReady = false
     /// Was, or may have been, in delivery when the process ended.
     var isSuspect = false
+    /// The journal says that it may be tried before ``nextAttempt``.
+    var isHurried = false
     /// Cannot be read; not tried again before it is released.
     var isUnreadable = false
     /// The process has failed over it twice; not tried again before it is released.
@@ -131,6 +133,7 @@ struct QueueIndex: Sendable {
                 $0.nextAttempt = nextAttempt
                 $0.outcome = location
                 $0.isSuspect = false
+                $0.isHurried = false
             }
             return .updated(id)
         case .gone(let id): return remove(id)
@@ -140,6 +143,7 @@ struct QueueIndex: Sendable {
             update(id) {
                 $0.isHeld = isHold
                 if !isHold {
+                    $0.isHurried = true
                     $0.isUnreadable = false
                     $0.isPoisonous = false
                 }
@@ -170,6 +174,7 @@ struct QueueIndex: Sendable {
             entry.isReady = old.isReady
             entry.deadline = old.deadline
             entry.isSuspect = old.isSuspect
+            entry.isHurried = old.isHurried
             entry.isPoisonous = old.isPoisonous
         }
         if !quarantine.isEmpty { quarantine[id] = nil }

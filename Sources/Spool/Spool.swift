@@ -53,7 +53,7 @@ package final class Spool: Sendable, DeliveryLedger {
                 .clockNotTrusted("the clock is behind the newest record in the queue; nothing expires until it has caught up")
             )
         }
-        let suspects = engine.index.entries.ids { $1.isSuspect }.count
+        let suspects = engine.index.entries.ids { $1.isSuspect && !$1.isKept }.count
         if suspects > 0 { observer.spoolEvent(.interrupted(suspects)) }
         var crashes = CrashRecord(fileSystem, path: paths.crash)
         crashes.keep { engine.index[$0] != nil }

@@ -92,6 +92,7 @@ extension SpoolEngine {
             case .accept(let accept): refuse([accept], reason, isVoid: isVoid)
             case .report(let report): carriedReports.append(report)
             case .bulk: bulkCount += 1
+            case .hurry(let id): hurried.append(id)
             case .copy: copySegment = 0
             case .lease, .end, .clock: break
             }
@@ -111,6 +112,7 @@ extension SpoolEngine {
             case .report(let report):
                 settleReport(report)
             case .bulk: bulkCount += 1
+            case .hurry(let id): schedule.appendReady(id)
             case .copy, .lease, .end, .clock: break
             }
             if case .release(let id) = item.fact, let entry = index[id], entry.isPoisonous || entry.isUnreadable { forgive(id) }

@@ -36,12 +36,35 @@ extension SpoolEngine {
     /// Hands messages out while there is room among the active.
     mutating func activate() {
         guard isDelivering, !index.endedCleanly else { return }
-        while activeCount < options.messageActiveLimit, let id = schedule.popReady() {
+        while activeCount + hurried.count < options.messageActiveLimit, let id = schedule.popReady() {
             guard let entry = index[id], entry.isReady else { continue }
+            if entry.nextAttempt > wall, !entry.isHurried, !entry.isKept {
+                hurried.append(id)
+                continue
+            }
             index.update(id) { $0.isReady = false }
             guard !entry.isActive, !entry.isKept else { continue }
             deliver(id, entry)
         }
+    }
+
+    /// Who is tried before the time that the journal tells must be in it as such: after a crash nobody could tell otherwise that the
+    /// message may have been in delivery.
+    mutating func hurry() {
+        guard !hurried.isEmpty, isDelivering, stoppedUntil.map({ monotonic >= $0 }) ?? true else { return }
+        var batch = Batch()
+        for id in hurried {
+            guard let entry = index[id], entry.isReady else { continue }
+            if entry.isKept {
+                index.update(id) { $0.isReady = false }
+            } else {
+                batch.add(JournalFact.release(id).encoded(), .release(id), .hurry(id))
+            }
+        }
+        hurried = []
+        guard !batch.items.isEmpty else { return }
+        commit(batch)
+        activate()
     }
 
     private mutating func deliver(_ id: QueueID, _ entry: QueueEntry) {

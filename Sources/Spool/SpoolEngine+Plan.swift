@@ -11,6 +11,7 @@ extension SpoolEngine {
             case copy
             case report(PendingReport)
             case bulk
+            case hurry(QueueID)
             case lease
             case accept(PendingAccept)
             case clock
@@ -140,7 +141,7 @@ extension SpoolEngine {
     func planEnd(_ batch: inout Batch) {
         // Looking at a queue must not change it, so nothing is written if nothing has been.
         guard journal.isOpen || !batch.items.isEmpty, !(index.endedCleanly && batch.items.isEmpty) else { return }
-        guard activeCount == 0, removedInDelivery.isEmpty, index.entries.ids(where: { $1.isSuspect }).isEmpty else { return }
+        guard activeCount == 0, removedInDelivery.isEmpty, index.entries.ids(where: { $1.isSuspect && !$1.isKept }).isEmpty else { return }
         batch.add(JournalFact.cleanEnd.encoded(), .cleanEnd, .end)
     }
 }

@@ -24,6 +24,8 @@ struct SpoolEngine: Sendable {
     var removedInDelivery: [QueueID: QueueEntry] = [:]
     /// Reports whose write failed; they go into the next segment.
     var carriedReports: [PendingReport] = []
+    /// Due before their time (a flush, a clock that was set back), which the journal does not say yet.
+    var hurried: [QueueID] = []
     var bulk: Deque<BulkWork> = []
     /// Messages of the oldest segment still to be copied forward.
     var copyQueue: Deque<QueueID> = []
@@ -66,7 +68,7 @@ struct SpoolEngine: Sendable {
         damages = replay.damages
         clockTrust = ClockTrust(wall: wall, monotonic: monotonic, newest: replay.newestTime, clockSet: replay.clockSet)
         nextRun = monotonic
-        enqueueAll()
+        enqueueAll(newest: replay.newestTime)
     }
 
     /// Messages over which the process has failed twice wait for an administrator. Returns those that were not on hold yet.
@@ -87,13 +89,16 @@ struct SpoolEngine: Sendable {
     }
 
     /// The start: every message finds its place in one pass.
-    private mutating func enqueueAll() {
+    private mutating func enqueueAll(newest: Double) {
         let mayBeInDelivery = !index.endedCleanly
+        // Of the last process; the clock may have been set back since.
+        let latest = max(wall, newest)
         let (wall, monotonic, backOff) = (wall, monotonic, backOff)
         var schedule = Schedule()
         index.updateEach { id, entry in
+            // One that is on hold as well: the hold may have come while it was in delivery.
+            entry.isSuspect = mayBeInDelivery && (entry.nextAttempt <= latest || entry.isHurried)
             guard !entry.isKept else { return }
-            entry.isSuspect = mayBeInDelivery && entry.nextAttempt <= wall
             let delay = backOff.delay(until: entry.nextAttempt, now: wall)
             if delay > 0 {
                 entry.deadline = monotonic + delay
@@ -128,6 +133,7 @@ struct SpoolEngine: Sendable {
         removeOldSegments()
         runQueue()
         activate()
+        hurry()
         defer { effects = [] }
         return effects
     }
@@ -135,7 +141,7 @@ struct SpoolEngine: Sendable {
     /// When the next turn is due even if nobody asks for one, in monotonic time; nil for at once.
     var nextTurn: Double? {
         if !bulk.isEmpty { return nil }
-        if stoppedUntil == nil, !carriedReports.isEmpty || !copyQueue.isEmpty && mayDelete { return nil }
+        if stoppedUntil == nil, !carriedReports.isEmpty || isDelivering && !hurried.isEmpty || !copyQueue.isEmpty && mayDelete { return nil }
         var next = monotonic + (storageIsShort ? 1 : 30)
         if isDelivering { next = min(next, nextRun) }
         if let stoppedUntil { next = min(next, stoppedUntil) }

@@ -59,6 +59,8 @@ struct StoredMessage: Sendable {
     private func copiedForwardMarked() throws(SpoolError) -> (EncodedRecord, JournalFact) {
         var (record, content) = try read()
         record.generation &+= 1
+        // The record that said so goes with the old segment.
+        if entry.isHurried { record.state.nextAttempt = 0 }
         let fact = JournalFact.message(id, record, isInFile: entry.isInFile)
         guard let content = content as? SegmentContent else { return (fact.encoded(), fact) }
         do {

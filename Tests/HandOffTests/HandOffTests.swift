@@ -18,11 +18,19 @@ private final class MemoryIntake: MessageIntake {
         var result = HandOffResult.stored
         var short = false
         var answers = true
+        /// So many requests for ids fail first.
+        var leaseFailures = 0
     }
     let state = Mutex(State())
 
-    func leaseQueueIDs(_ count: UInt32) -> Range<UInt64> {
-        state.withLock { state in
+    struct NoIDs: Error {}
+
+    func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64> {
+        try state.withLock { state in
+            if state.leaseFailures > 0 {
+                state.leaseFailures -= 1
+                throw NoIDs()
+            }
             defer { state.next += UInt64(count) }
             return state.next..<state.next + UInt64(count)
         }
@@ -89,14 +97,16 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
 
 @Suite struct HandOffTests {
     /// Runs `body` on a loop with both ends of a socketpair connected.
-    private func withHandOff<T: Sendable>(_ body: @escaping @Sendable (QueueHandOff, MemoryIntake, CInt) async throws -> T) async throws
-        -> T
-    {
+    private func withHandOff<T: Sendable>(
+        leaseFailures: Int = 0,
+        _ body: @escaping @Sendable (QueueHandOff, MemoryIntake, CInt) async throws -> T
+    ) async throws -> T {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = Array(group.makeIterator())
         var ends: [CInt] = [-1, -1]
         try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
         let intake = MemoryIntake()
+        intake.state.withLock { $0.leaseFailures = leaseFailures }
         HandOffServer.serve(ends[1], intake: intake, on: loops[1])
         let (smtpd, queue) = (ends[0], ends[1])
         let result = await withCheckedContinuation { (done: CheckedContinuation<Result<T, any Error>, Never>) in
@@ -138,6 +148,15 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
         }
         #expect(Set(ids).count == 10_000)
         #expect(ids == ids.sorted())
+    }
+
+    /// A full disk at the start of the queue role, say: nobody else would ask again.
+    @Test func idsThatWereRefusedAreAskedForAgain() async throws {
+        let left = try await withHandOff(leaseFailures: 1) { handOff, intake, _ in
+            _ = try await handOff.reserveQueueID()
+            return intake.state.withLock { $0.leaseFailures }
+        }
+        #expect(left == 0)
     }
 
     @Test(arguments: [(HandOffResult.insufficientStorage, HandOffFailure.insufficientStorage)])

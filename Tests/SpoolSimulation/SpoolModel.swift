@@ -78,7 +78,7 @@ struct SpoolModel: Sendable {
     // MARK: Delivery
 
     /// - Parameter mayBeDuplicate: what the spool says of it; nil if it cannot know. It goes by the time of the next attempt, which says nothing
-    ///   once the clock was set, or the administrator has meddled with the schedule.
+    ///   once the clock was set, and a clean end forgets it of what is on hold.
     mutating func activated(_ id: QueueID, to recipients: [String], mayBeDuplicate: Bool?) throws {
         guard let message = messages[id] else { throw BrokenPromise("\(id) is delivered and was never handed in") }
         if message.isFinished { throw BrokenPromise("\(id) was finished and is delivered again") }

@@ -94,7 +94,7 @@ extension SpoolSchedule {
         jobs.append(job)
         let recipients = job.envelope.recipients.map(\.address.description)
         do {
-            let isSure = tally.clockSteps == 0 && !hasMeddled
+            let isSure = tally.clockSteps == 0 && !hasHeld
             try model.activated(job.id, to: recipients, mayBeDuplicate: isSure ? job.mayBeDuplicate : nil)
             // The record that is newer than the clock may have gone with its segment; while the first one is there, none has.
             let isBehind = clock.wallTime() < newestTime && disk.names(in: "/q/journal").contains("00000001.log")
@@ -136,7 +136,7 @@ extension SpoolSchedule {
     private func administer(_ spool: Spool, _ operation: QueueOperation, _ meaning: SpoolModel.Operation?) {
         guard let id = (chance(10) ? model.ids : model.unfinished).randomElement(using: &random) else { return }
         trace("\(operation) \(id)")
-        hasMeddled = true
+        if operation == .hold { hasHeld = true }
         if let meaning { model.asked(meaning, id) }
         spool.perform(operation, on: .message(id)) { [self] result in
             guard (try? result.get()) == 1, let meaning else { return }
@@ -155,7 +155,7 @@ extension SpoolSchedule {
             default: (.flush, nil)
             }
         trace("\(operation) all")
-        hasMeddled = true
+        if operation == .hold { hasHeld = true }
         if let meaning { for id in model.unfinished { model.asked(meaning, id) } }
         spool.perform(operation, on: .all) { _ in }
         turn(spool)

@@ -26,8 +26,8 @@ package final class SpoolSchedule: @unchecked Sendable {
     /// Steps that the first life made.
     package private(set) var stepsOfFirstLife = 0
 
-    /// The administrator has held, released or flushed something.
-    var hasMeddled = false
+    /// The administrator has put something on hold: a clean end forgets that it may have been in delivery.
+    var hasHeld = false
 
     // Of the present life.
     var jobs: [DeliveryJob] = []

@@ -1,8 +1,9 @@
 import NIOCore
 import PosternTesting
 import SMTPCore
-import Spool
 import Testing
+
+@testable import Spool
 
 /// What the spool does when the disk rots, fails for good, or the process dies again and again.
 @Suite struct SpoolFaultTests {
@@ -197,5 +198,43 @@ import Testing
         spool.start(agent: agent)
         spool.turn()
         #expect(agent.jobs.first?.mayBeDuplicate == true)
+    }
+
+    enum Early: CaseIterable { case flush, clockSetBack, clockSetBackAfterwards }
+
+    /// A message that was tried before the time in its record may be a duplicate after a crash like any other.
+    @Test(arguments: Early.allCases, [false, true]) func anAttemptBeforeItsTimeIsRemembered(why: Early, isCopied: Bool) throws {
+        let bench = Bench()
+        var spool = try bench.open()
+        var agent = RecordingAgent()
+        spool.start(agent: agent)
+        let (id, _) = try bench.accept(spool)
+        _ = agent.take()
+        spool.record(DeliveryReport(id: id, outcomes: [.delivered, .deferred("later")]))
+        spool.turn()
+        switch why {
+        case .flush: #expect(try spool.perform(.flush, on: .all) == 1)
+        case .clockSetBack:
+            bench.clock.step(-100_000)
+            bench.clock.advance(spool.core.options.maximalBackoff + 20)
+        case .clockSetBackAfterwards:
+            bench.clock.advance(spool.core.options.maximalBackoff + 20)
+        }
+        spool.turn()
+        #expect(agent.jobs.map(\.id) == [id])
+        // Whatever the journal said of it, the copy says as well.
+        if isCopied { for _ in 0..<40 { _ = try? spool.perform(.delete, on: .message(try bench.accept(spool, size: 3_000).0)) } }
+        if why == .clockSetBackAfterwards {
+            _ = try bench.accept(spool)
+            bench.clock.step(-100_000)
+        }
+        bench.disk.processCrash()
+        spool = try bench.open()
+        agent = RecordingAgent()
+        spool.start(agent: agent)
+        bench.clock.advance(spool.core.options.maximalBackoff + 20)
+        spool.turn()
+        let job = try #require(agent.jobs.first { $0.id == id })
+        #expect(job.mayBeDuplicate)
     }
 }
