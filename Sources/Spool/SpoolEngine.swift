@@ -141,7 +141,8 @@ struct SpoolEngine: Sendable {
     /// When the next turn is due even if nobody asks for one, in monotonic time; nil for at once.
     var nextTurn: Double? {
         if !bulk.isEmpty { return nil }
-        if stoppedUntil == nil, !carriedReports.isEmpty || isDelivering && !hurried.isEmpty || !copyQueue.isEmpty && mayDelete { return nil }
+        let hasRest = !carriedReports.isEmpty || isDelivering && !hurried.isEmpty || !copyQueue.isEmpty && mayDelete
+        if stoppedUntil == nil, hasRest { return nil }
         var next = monotonic + (storageIsShort ? 1 : 30)
         if isDelivering { next = min(next, nextRun) }
         if let stoppedUntil { next = min(next, stoppedUntil) }
