@@ -14,14 +14,10 @@ import tempfile
 import time
 import unittest
 
+from ports import free_port  # noqa: F401
+
 BINARY = os.environ.get("POSTERN", "")
 PASSWORD = "wonderland"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(condition, seconds=20, what="condition"):

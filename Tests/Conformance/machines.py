@@ -17,6 +17,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(ROOT, "Tests", "Acceptance"))
+from ports import free_port  # noqa: E402
 SHARE = "/usr/share/postfix"
 PASSWORD = "wonderland"
 
@@ -50,12 +52,6 @@ max_idle = 5s
 """
 
 SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {directory}/sasl/sasldb2\nmech_list: PLAIN LOGIN\n"
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(condition, seconds=20):
