@@ -364,7 +364,7 @@ message_size_limit = 3000000
                 c.close()
                 self.wait_log(r"lost connection after DATA \(\d+ bytes\) from unknown\[127\.0\.0\.1\]$")
         self.assertFalse(any(b"half@example.net" in m for m in self.downstream.messages()))
-        self.assertEqual(os.listdir(f"{self.postern.directory}/spool/content"), [])
+        wait_for(lambda: os.listdir(f"{self.postern.directory}/spool/content") == [], 10, "no content left behind")
 
     def test_a_hundred_idle_connections(self):
         idle = [connect(self.postern.plain) for _ in range(100)]

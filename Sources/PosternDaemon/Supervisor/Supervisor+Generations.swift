@@ -14,6 +14,8 @@ struct Attempt {
     var plan = ServerPlan()
     /// Set when the plan is whole and passed.
     var isLaunched = false
+    /// The generation serves; the queue role has still to come back with its configuration.
+    var isServing = false
     var listeners: [ListenSocket] = []
     /// Those among `listeners` that the generation before does not have.
     var bound: [ListenSocket] = []
@@ -90,10 +92,10 @@ extension Supervisor {
     }
 
     func commitIfReady() {
-        guard let attempt, attempt.isLaunched else { return }
+        guard let attempt, attempt.isLaunched, !attempt.isServing else { return }
         let made = roles.filter { $0.standing == .next && $0.role != .plan }
         guard !made.isEmpty, made.allSatisfy(\.isReady), let smtpd = made.first(where: { $0.role == .smtpd }) else { return }
-        self.attempt = nil
+        self.attempt?.isServing = true
         let vanished = listeners.filter { old in !attempt.listeners.contains { $0.descriptor == old.descriptor } }
         smtpd.tell(.start)
         for old in roles where old.standing == .current && old.role != .queue { retire(old, handingOverTo: smtpd, vanished) }
@@ -103,10 +105,16 @@ extension Supervisor {
         generation = attempt.number
         let queueChanged = attempt.plan.queueFingerprint != plan.queueFingerprint || queueMustRestart
         plan = attempt.plan
+        if queueChanged { restartQueue() } else { settle() }
+    }
+
+    /// The queue role, too, has read what this reload is about: from now on a change of the files is another reload's.
+    func settle() {
+        guard let attempt, attempt.isServing else { return }
+        self.attempt = nil
         log.info(
             "reload -- version \(PosternVersion.number), configuration \(setup.configurationDirectory), generation \(generation) (\(attempt.reason))"
         )
-        if queueChanged { restartQueue() }
         conclude(ReloadResult(at: time(nil), reason: attempt.reason, failure: nil))
     }
 
@@ -136,6 +144,10 @@ extension Supervisor {
     func fail(_ reasons: [String]) {
         guard let attempt else { return }
         self.attempt = nil
+        if attempt.isServing {
+            for reason in reasons { log.error("reload (\(attempt.reason)): generation \(generation) serves, but \(reason)") }
+            return conclude(ReloadResult(at: time(nil), reason: attempt.reason, failure: reasons))
+        }
         for role in roles where role.standing == .next {
             // What it does until it is reaped concerns no later attempt.
             role.standing = .retired
@@ -167,7 +179,10 @@ extension Supervisor {
 
     /// It finishes what it has, and is started again with the configuration as it is now; sessions that commit wait for it.
     private func restartQueue() {
-        guard let queue = roles.first(where: { $0.role == .queue }), queue.isRunning else { return }
+        guard let queue = roles.first(where: { $0.role == .queue }) else { return }
+        queue.deaths = 0
+        // It may have died of the configuration that has just been mended.
+        guard queue.isRunning else { return start(queue) }
         queue.isStopping = true
         queue.retiredAt = monotonicSeconds()
         queue.tell(.stop)

@@ -213,6 +213,7 @@ final class Supervisor {
         role.isReady = true
         if role.standing == .next { return commitIfReady() }
         if role.role == .smtpd { role.tell(.start) }
+        if role.role == .queue { settle() }
         if let onReady, roles.allSatisfy(\.isReady) {
             self.onReady = nil
             onReady()
@@ -266,7 +267,10 @@ final class Supervisor {
             }
             return
         }
-        if role.isStopping, role.role == .queue { return start(role) }
+        if role.role == .queue {
+            if role.isStopping { return start(role) }
+            if attempt?.isServing == true { fail("the queue role ended: \(end)") }
+        }
         role.deaths += 1
         let pause = role.restarts.pause(afterLifetime: monotonicSeconds() - role.startedAt)
         role.restartAt = monotonicSeconds() + pause
