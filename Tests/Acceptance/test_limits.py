@@ -211,7 +211,8 @@ class Connections(Case):
         wait_for(lambda: sum(e.stat().st_size for e in os.scandir(content)) > count * size - (80 << 20), 120, "what is beyond the cap on the disk")
         grown = resident(smtpd) - before
         print(f"[{count * size / 2**20:.0f} MiB of content: {grown:.0f} MiB of memory]", end=" ", flush=True)
-        self.assertLess(grown, 64 * 2)
+        # The cap is for content; what the allocator keeps beside it, 16 to 80 MiB here, differs from run to run.
+        self.assertLess(grown, 64 * 2.5)
         replies = crowd.ask(begun, b".\r\n")
         self.assertEqual({text[:3] for text in replies}, {b"250"})
 
