@@ -22,6 +22,8 @@ sockets = [int(n) for n in sys.argv[1].split(",")]
 keep = [os.dup(n) for n in sockets]
 for place, n in enumerate(keep):
     os.dup2(n, 3 + place)
+    # It may have been there already, and closed by exec.
+    os.set_inheritable(3 + place, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(keep)), LISTEN_FDNAMES=":".join(["smtp"] * len(keep)))
 if sys.argv[2] != "root":
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
