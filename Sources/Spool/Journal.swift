@@ -52,14 +52,18 @@ struct Journal {
         return low < segments.count && segments[low].number == number ? segments[low] : nil
     }
 
-    static func name(_ number: UInt64) -> String {
+    static func name(_ number: UInt64, _ ending: String = ".log") -> String {
         let digits = String(number)
-        return String(repeating: "0", count: max(0, 8 - digits.utf8.count)) + digits + ".log"
+        return String(repeating: "0", count: max(0, 8 - digits.utf8.count)) + digits + ending
     }
 
     /// The number in a segment's file name; nil for other names.
-    static func number(_ name: String) -> UInt64? {
-        guard name.hasSuffix(".log"), let number = UInt64(name.dropLast(4)), Self.name(number) == name, number > 0 else { return nil }
+    static func number(_ name: String) -> UInt64? { number(name, ".log") }
+
+    static func number(_ name: String, _ ending: String) -> UInt64? {
+        guard name.hasSuffix(ending), let number = UInt64(name.dropLast(ending.utf8.count)), Self.name(number, ending) == name, number > 0,
+            number < .max
+        else { return nil }
         return number
     }
 

@@ -47,24 +47,31 @@ package enum QueueReport {
     }
 
     /// What `postern queue verify` prints: a line for each damage, then one that sums up.
-    package static func text(_ report: VerificationReport) -> String {
+    package static func text(_ report: VerificationReport, localTime: (Double) -> Int = SystemClock.offsetFromUTC) -> String {
         var out = ""
         for damage in report.damages {
             let id = damage.id.map { "\($0): " } ?? ""
-            out += printable("damage: \(damage.file): \(damage.length) bytes at \(damage.offset): \(id)\(damage.what)") + "\n"
+            let mark = damage.acknowledged.map { " (acknowledged \(arrivalTime($0, localTime)))" } ?? ""
+            out += printable("damage\(mark): \(damage.file): \(damage.length) bytes at \(damage.offset): \(id)\(damage.what)") + "\n"
         }
         return out
             + "\(report.messages) messages, \(report.segments) segments with \(report.records) records and \(report.indexes) indexes, "
             + "\(report.contentFiles) content files, \(report.bytes) bytes read: "
-            + (report.damages.isEmpty ? "no damage\n" : "\(report.damages.count) damaged\n")
+            + sum(report.damages.count, report.damages.count { $0.acknowledged != nil }) + "\n"
+    }
+
+    private static func sum(_ damages: Int, _ acknowledged: Int) -> String {
+        if damages == 0 { return "no damage" }
+        return "\(damages) damaged" + (acknowledged == 0 ? "" : ", \(acknowledged == damages ? "all" : "\(acknowledged)") acknowledged")
     }
 
     /// The same as one JSON object.
     package static func json(_ report: VerificationReport) -> String {
         let damages = report.damages.map { damage in
             let id = damage.id.map { ", \"queue_id\": \"\($0)\"" } ?? ""
+            let acknowledged = damage.acknowledged.map { ", \"acknowledged\": \(Int(clamping: Int64($0)))" } ?? ""
             return "{\"file\": \(quoted(damage.file)), \"offset\": \(damage.offset), \"length\": \(damage.length)\(id), "
-                + "\"what\": \(quoted(damage.what))}"
+                + "\"what\": \(quoted(damage.what))\(acknowledged)}"
         }
         return "{\"messages\": \(report.messages), \"segments\": \(report.segments), \"records\": \(report.records), "
             + "\"indexes\": \(report.indexes), \"content_files\": \(report.contentFiles), \"bytes\": \(report.bytes), "

@@ -12,6 +12,8 @@ struct Replay {
     var newestTime: Double = 0
     /// Each place that cannot be read.
     var damages: [SpoolDamage] = []
+    /// Which of them the administrator knows of.
+    var acknowledgements = Acknowledgements()
     /// What the administrator may want to know, and nothing depends on.
     var notes: [String] = []
     /// The wall clock after it was last seen to jump; 0 if it never was.
@@ -40,6 +42,8 @@ struct Replay {
             chain(&found, directory)
             for segment in found { try read(segment) }
             forgetHarmlessDamages()
+            acknowledgements = try Acknowledgements(fileSystem, directory: directory)
+            for index in damages.indices { damages[index].isAcknowledged = acknowledgements.covers(damages[index]) }
         } catch {
             throw .fileSystem(error.description)
         }
@@ -67,7 +71,7 @@ struct Replay {
                 if try file.size() <= SegmentHeader.length {
                     voidFiles.append(path)
                 } else {
-                    damages.append(SpoolDamage("\(path): segment header is unreadable"))
+                    noteDamage(segment: number, "segment header is unreadable", "\(path): segment header is unreadable")
                 }
             }
         }
@@ -99,7 +103,8 @@ struct Replay {
                 voidFiles.append("\(directory)/\(Journal.name(segment.number))")
                 continue
             } else {
-                damages.append(SpoolDamage("\(directory)/\(Journal.name(next.previousNumber)): segment is missing"))
+                let path = "\(directory)/\(Journal.name(next.previousNumber))"
+                noteDamage(segment: next.previousNumber, "segment is missing", "\(path): segment is missing")
                 segment.sealedAt = (try? segment.file.size()) ?? 0
             }
             kept.append(segment)
@@ -178,9 +183,15 @@ struct Replay {
         return facts
     }
 
+    /// Damage to a segment as a whole.
+    private mutating func noteDamage(segment: UInt64, _ what: String, _ text: String) {
+        damages.append(SpoolDamage(text, place: DamagePlace(segment: segment, offset: 0, length: 0, what: what)))
+    }
+
     private mutating func take(_ damage: SegmentScan.Damage, _ segment: Found) {
         let text = "\(Journal.name(segment.number)): \(damage.what) (\(damage.length) bytes at \(damage.offset))"
-        damages.append(SpoolDamage(text, id: damage.id))
+        let place = DamagePlace(segment: segment.number, offset: damage.offset, length: damage.length, what: damage.what)
+        damages.append(SpoolDamage(text, id: damage.id, place: place))
         guard let id = damage.id else { return }
         switch damage.remains {
         case .nothing: break
@@ -211,17 +222,5 @@ struct Replay {
     /// Damage to messages that the journal later says are finished, or of which it holds another copy, is none.
     private mutating func forgetHarmlessDamages() {
         damages.removeAll { damage in damage.id.map { index[$0]?.isUnreadable != true && index.quarantine[$0] == nil } ?? false }
-    }
-}
-
-/// A place on the disk that cannot be read.
-struct SpoolDamage: Sendable, Hashable {
-    var text: String
-    /// The message it concerns, if that is known: when the administrator deletes it, the damage is done with.
-    var id: QueueID?
-
-    init(_ text: String, id: QueueID? = nil) {
-        self.text = text
-        self.id = id
     }
 }

@@ -12,6 +12,8 @@ package struct VerificationReport: Sendable, Hashable {
         /// The message it is about, where that can still be told.
         package var id: QueueID?
         package var what: String
+        /// When the administrator acknowledged it, in seconds since 1970.
+        package var acknowledged: Double?
 
         package init(file: String, offset: Int, length: Int, id: QueueID? = nil, what: String) {
             self.file = file
@@ -20,6 +22,8 @@ package struct VerificationReport: Sendable, Hashable {
             self.id = id
             self.what = what
         }
+
+        var place: DamagePlace { DamagePlace(file: file, offset: offset, length: length, what: what) }
     }
 
     package var segments = 0
@@ -31,6 +35,8 @@ package struct VerificationReport: Sendable, Hashable {
     /// Bytes read.
     package var bytes = 0
     package var damages: [Damage] = []
+    /// There is no damage that the administrator does not know of.
+    package var isSound: Bool { damages.allSatisfy { $0.acknowledged != nil } }
 
     package init() {}
 }
@@ -43,10 +49,12 @@ extension Spool {
         let (segments, known) = core.engine.withLock { ($0.journal.segments, $0.damages) }
         for segment in segments { verify(segment, &report) }
         verifyMessages(&report)
-        // Files that are missing or were not recognised at the start are not among what has just been read.
-        for damage in known where damage.isOutsideSegments {
-            report.damages.append(.init(file: "journal", offset: 0, length: 0, id: damage.id, what: damage.text))
+        for damage in known where !report.shows(damage) {
+            let place = damage.place ?? DamagePlace(file: "journal", offset: 0, length: 0, what: damage.text)
+            report.damages.append(.init(file: place.file, offset: place.offset, length: place.length, id: damage.id, what: place.what))
         }
+        let acknowledgements = core.acknowledgements.withLock { $0 }
+        for index in report.damages.indices { report.damages[index].acknowledged = acknowledgements.time(of: report.damages[index].place) }
         return report
     }
 
@@ -125,7 +133,13 @@ extension Spool {
     }
 }
 
-extension SpoolDamage {
-    /// Not a place in a segment that reading the segment would show again.
-    fileprivate var isOutsideSegments: Bool { text.hasSuffix("segment is missing") || text.hasSuffix("segment header is unreadable") }
+extension VerificationReport {
+    /// Files that are missing or were not recognised at the start, and what could not be read when a message was wanted and can be read now,
+    /// are not among what has just been read.
+    fileprivate func shows(_ known: SpoolDamage) -> Bool {
+        damages.contains { damage in
+            if let id = known.id, damage.id == id { return true }
+            return known.place.map { damage.file == $0.file && damage.offset == $0.offset } ?? false
+        }
+    }
 }

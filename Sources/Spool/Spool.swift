@@ -46,7 +46,7 @@ package final class Spool: Sendable, DeliveryLedger {
             monotonic: clock.monotonicTime()
         )
         removeLeftovers(replay, paths, fileSystem)
-        for damage in replay.damages { observer.spoolEvent(.damaged(damage.text)) }
+        for damage in replay.damages where !damage.isAcknowledged { observer.spoolEvent(.damaged(damage.text)) }
         for note in replay.notes { observer.spoolEvent(.housekeepingFailed(note)) }
         if wall < replay.newestTime {
             observer.spoolEvent(

@@ -46,6 +46,7 @@ final class SpoolCore: Sendable {
     let engine: Mutex<SpoolEngine>
     let agent = Mutex<(any DeliveryAgent)?>(nil)
     let crashes: Mutex<CrashRecord>
+    let acknowledgements: Mutex<Acknowledgements>
     /// Found at the start, and to be put on hold before anything is delivered.
     let poisonous: [QueueID]
     let storageIsShort = Atomic<Bool>(false)
@@ -69,6 +70,7 @@ final class SpoolCore: Sendable {
         var engine = engine
         poisonous = engine.keep(crashes)
         self.crashes = Mutex(crashes)
+        acknowledgements = Mutex(engine.acknowledgements)
         let first = engine.index.queueIDLimit
         lease = Mutex(Lease(next: first, limit: first))
         self.engine = Mutex(engine)

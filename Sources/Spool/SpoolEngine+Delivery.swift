@@ -124,7 +124,9 @@ extension SpoolEngine {
 
     mutating func noteDamage(_ text: String, _ id: QueueID) {
         guard !damages.contains(where: { $0.text == text }) else { return }
-        damages.append(SpoolDamage(text, id: id))
-        effects.append(.event(.damaged(text)))
+        var damage = SpoolDamage(text, id: id)
+        damage.isAcknowledged = acknowledgements.covers(damage)
+        damages.append(damage)
+        if !damage.isAcknowledged { effects.append(.event(.damaged(text))) }
     }
 }

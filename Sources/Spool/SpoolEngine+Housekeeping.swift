@@ -4,8 +4,9 @@ import SMTPCore
 // Space: the reserve, and old segments.
 
 extension SpoolEngine {
-    /// Whether records and content may be deleted at all.
-    var mayDelete: Bool { damages.isEmpty && !deletionStopped }
+    /// Whether records and content may be deleted at all. Not while a message is damaged, acknowledged or not: what is left of it can be
+    /// exported, and may be in any file.
+    var mayDelete: Bool { !deletionStopped && damages.allSatisfy { $0.isAcknowledged && $0.id == nil } }
 
     /// Looks at the free space, at most once a second, and refills the reserve when there is room again.
     mutating func checkSpace() {
@@ -53,6 +54,7 @@ extension SpoolEngine {
         while mayDelete, journal.segments.count > 1, let oldest = journal.segments.first, index.live[oldest.number] == nil {
             do throws(FileSystemError) {
                 try journal.removeOldest()
+                if !damages.isEmpty { damages.removeAll { $0.place?.file == "journal/\(Journal.name(oldest.number))" } }
             } catch {
                 deletionStopped = true
                 effects.append(.event(.housekeepingFailed(error.description)))

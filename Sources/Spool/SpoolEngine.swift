@@ -13,6 +13,7 @@ struct SpoolEngine: Sendable {
     var schedule = Schedule()
     var clockTrust: ClockTrust
     var damages: [SpoolDamage]
+    var acknowledgements: Acknowledgements
     /// A removal may not be durable, so no other one may follow it.
     var deletionStopped = false
 
@@ -66,6 +67,7 @@ struct SpoolEngine: Sendable {
         journal = Journal(fileSystem: fileSystem, directory: paths.journal, replay: replay)
         index = replay.index
         damages = replay.damages
+        acknowledgements = replay.acknowledgements
         clockTrust = ClockTrust(wall: wall, monotonic: monotonic, newest: replay.newestTime, clockSet: replay.clockSet)
         nextRun = monotonic
         enqueueAll(newest: replay.newestTime)
@@ -167,7 +169,8 @@ struct SpoolEngine: Sendable {
         status.segments = journal.segments.count
         status.isAccepting = stoppedUntil == nil && !storageIsShort
         status.clockIsTrusted = clockTrust.mayExpire(after: max(options.maximalQueueLifetime, options.bounceQueueLifetime), wall: wall)
-        status.damages = damages.map(\.text)
+        status.damages = damages.filter { !$0.isAcknowledged }.map(\.text)
+        status.acknowledgedDamages = damages.count - status.damages.count
         status.flushes = journal.flushes
         status.accepted = accepted
         return status

@@ -46,6 +46,8 @@ package enum SpoolEvent: Sendable {
     case acceptingResumed
     /// Part of the journal, or a content file, is unreadable. Nothing is deleted from the disk while this stands.
     case damaged(String)
+    /// The administrator knows of it from now on.
+    case damageAcknowledged(String)
     /// Nothing expires: the clock is behind the newest record, or has jumped.
     case clockNotTrusted(String)
     /// The process before this one did not close the queue: so many messages may have been in delivery.
@@ -91,8 +93,10 @@ package struct SpoolStatus: Sendable, Hashable {
     package var segments = 0
     package var isAccepting = true
     package var clockIsTrusted = true
-    /// One line for each damaged place found.
+    /// One line for each damaged place found that has not been acknowledged.
     package var damages: [String] = []
+    /// The number of those that have been.
+    package var acknowledgedDamages = 0
     /// Flushes of the journal and messages accepted since the start, for the ratio.
     package var flushes = 0
     package var accepted = 0

@@ -44,18 +44,24 @@ struct QueueCommand: ParsableCommand {
     struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Read every record and all content, and compare the checksums.",
-            discussion: "The exit status is 1 if anything is damaged."
+            discussion: "The exit status is 1 if anything is damaged that has not been acknowledged."
         )
         @OptionGroup var config: ConfigurationOption
         @Flag(name: .long, help: "One JSON object.") var json = false
+        @Flag(
+            name: .long,
+            help:
+                "Note in the queue that all the damage found is known: it no longer counts as a problem, other damage does. Nothing is given up."
+        )
+        var acknowledge = false
 
-        func run() throws { try QueueCommand.ask(.verify(json: json), config) }
+        func run() throws { try QueueCommand.ask(acknowledge ? .acknowledge(json: json) : .verify(json: json), config) }
     }
 
     struct Status: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Print the state of the queue in numbers.",
-            discussion: "The exit status is 1 while part of the queue is damaged."
+            discussion: "The exit status is 1 while part of the queue is damaged and that has not been acknowledged."
         )
         @OptionGroup var config: ConfigurationOption
 

@@ -115,8 +115,37 @@ class Commands(Case):
         self.assertEqual((live.returncode, live.stdout.count("queue damage: ") > 0), (1, True))
         self.assertRegex(self.postern.log(), f"error: queue: damage: queue damage: {ids[1]}: content file fails its checksum")
         self.assertEqual(len(sink.wait(1)), 1)
+        self.check_acknowledging(ids[1])
         self.postern.queue("delete", ids[1])
         self.assertEqual(run("queue", "status", "-c", self.postern.directory, check=False).returncode, 0)
+
+    def check_acknowledging(self, id):
+        """Damage that is acknowledged is no problem any more, with the server up and down; more damage is."""
+        def verify(*words):
+            return run("queue", "verify", "-c", self.postern.directory, *words, check=False)
+
+        answer = verify("--acknowledge")
+        self.assertEqual(answer.returncode, 0, answer)
+        self.assertRegex(answer.stdout, f"^damage \\(acknowledged .*\\): content/{id}: [0-9]+ bytes at 65536: {id}: (.*\n)*.* 1 damaged, all acknowledged\n$")
+        self.postern.wait_log("warning: queue: damage acknowledged: ")
+        for is_running in (True, False, True):
+            if is_running and not self.postern.roles():
+                self.postern.start()
+            elif not is_running:
+                self.assertEqual(self.postern.stop(), 0)
+            self.assertEqual(verify().returncode, 0)
+            self.assertIn('"acknowledged": ', verify("--json").stdout)
+            self.assertEqual(run("queue", "status", "-c", self.postern.directory, check=False).returncode, 0)
+            self.assertIn("X-Postern-Damage: ", run("queue", "export", "-c", self.postern.directory, id, check=False).stdout)
+        status = run("status", "-c", self.postern.directory)
+        self.assertNotIn("problem: queue damage", status.stdout)
+        self.assertEqual(self.postern.stop(), 0)
+        with open(f"{self.postern.directory}/spool/content/{id}", "r+b") as f:
+            f.write(b"!")
+        self.assertEqual(verify().returncode, 1)
+        self.assertEqual(verify("--acknowledge").returncode, 0)
+        self.assertEqual(verify().returncode, 0)
+        self.postern.start()
 
     def test_a_second_server_is_refused(self):
         second = run("start", "-c", self.postern.directory, "--foreground", check=False)

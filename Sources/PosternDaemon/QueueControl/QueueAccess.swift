@@ -41,10 +41,9 @@ package enum QueueAccess {
     private static func ask(_ request: QueueRequest, _ connection: CInt) -> CInt {
         defer { close(connection) }
         // Reading all of a large queue takes as long as it takes.
-        if case .verify = request {
-            UnixSocket.setTimeLimits(connection, seconds: 0)
-        } else {
-            UnixSocket.setTimeLimits(connection, seconds: 120)
+        switch request {
+        case .verify, .acknowledge: UnixSocket.setTimeLimits(connection, seconds: 0)
+        default: UnixSocket.setTimeLimits(connection, seconds: 120)
         }
         guard UnixSocket.write(request.line + "\n", to: connection) else { return 1 }
         shutdown(connection, CInt(SHUT_WR))

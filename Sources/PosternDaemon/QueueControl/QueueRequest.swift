@@ -11,6 +11,8 @@ package enum QueueRequest: Sendable, Hashable {
     case export(QueueID)
     /// Every byte of the queue against its checksum.
     case verify(json: Bool)
+    /// The same, and whatever damage is found is known from then on.
+    case acknowledge(json: Bool)
     case perform(QueueOperation, QueueSelection)
     case status
 
@@ -20,6 +22,7 @@ package enum QueueRequest: Sendable, Hashable {
         case .show(let id): "show \(id)"
         case .export(let id): "export \(id)"
         case .verify(let json): json ? "verify json" : "verify text"
+        case .acknowledge(let json): json ? "acknowledge json" : "acknowledge text"
         case .perform(let operation, .all): "\(operation) ALL"
         case .perform(let operation, .message(let id)): "\(operation) \(id)"
         case .status: "status"
@@ -37,6 +40,7 @@ package enum QueueRequest: Sendable, Hashable {
             guard let id = QueueID(words[1]) else { return nil }
             self = .export(id)
         case ("verify", 2) where words[1] == "json" || words[1] == "text": self = .verify(json: words[1] == "json")
+        case ("acknowledge", 2) where words[1] == "json" || words[1] == "text": self = .acknowledge(json: words[1] == "json")
         case ("status", 1): self = .status
         case (let verb?, 2):
             let operations: [QueueOperation] = [.hold, .release, .requeue, .flush, .delete]

@@ -29,11 +29,14 @@ package struct QueueResponder {
             let status = try spool.status()
             output.verdict(isSound: status.damages.isEmpty)
             _ = output.write(Self.text(of: status))
-        case .verify(let json):
-            let report = spool.verify()
-            output.verdict(isSound: report.damages.isEmpty)
-            _ = output.write(json ? QueueReport.json(report) : QueueReport.text(report))
+        case .verify(let json): show(spool.verify(), json: json, output)
+        case .acknowledge(let json): show(try spool.acknowledgeDamage(), json: json, output)
         }
+    }
+
+    private func show(_ report: VerificationReport, json: Bool, _ output: any Output) {
+        output.verdict(isSound: report.isSound)
+        _ = output.write(json ? QueueReport.json(report) : QueueReport.text(report))
     }
 
     private func list(json: Bool, _ output: any Output) throws(SpoolError) {
@@ -83,6 +86,7 @@ package struct QueueResponder {
             "accepting: \(status.isAccepting ? "yes" : "no")", "clock trusted: \(status.clockIsTrusted ? "yes" : "no")",
             "accepted: \(status.accepted)", "flushes: \(status.flushes)",
         ]
+        if status.acknowledgedDamages > 0 { lines.append("acknowledged damages: \(status.acknowledgedDamages)") }
         lines += status.damages.map { "damage: \($0)" }
         return lines.joined(separator: "\n") + "\n"
     }

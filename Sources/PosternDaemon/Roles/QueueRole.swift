@@ -114,6 +114,7 @@ private final class SpoolLog: SpoolObserver {
         case .acceptingStopped(let text): log.fatal("queue: no new mail is accepted: \(text)")
         case .acceptingResumed: log.info("queue: new mail is accepted again")
         case .damaged(let text): log.error("queue: damage: \(text)")
+        case .damageAcknowledged(let text): log.warning("queue: damage acknowledged: \(text)")
         case .clockNotTrusted(let text): log.warning("queue: nothing expires: \(text)")
         case .interrupted(let count):
             log.warning(
