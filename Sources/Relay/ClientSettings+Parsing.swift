@@ -138,17 +138,11 @@ extension ClientTLSSettings {
 
 extension ClientSASLSettings {
     init?(_ reader: ClientParameterReader, tables: TableRegistry, problems: inout [Diagnostic]) {
-        let specs = reader.list("sasl_password_maps")
-        guard !specs.isEmpty else {
-            problems.append(reader.problem("sasl_auth_enable", "needs \(reader.name("sasl_password_maps"))"))
-            return nil
-        }
-        do throws(ConfigurationError) {
-            passwords = try tables.list(specs, at: reader.settings.location(of: reader.name("sasl_password_maps")))
-        } catch {
-            problems += error.diagnostics
-            return nil
-        }
+        let problemsBefore = problems.count
+        passwords = Self.passwords(reader, tables: tables, problems: &problems)
+        securityOptions = []
+        tlsSecurityOptions = []
+        mechanismFilter = .all
         isSenderDependent = reader.bool("sender_dependent_authentication")
         softBounce = reader.bool("sasl_auth_soft_bounce")
         sendsAuthorizationID = reader.settings.bool("send_cyrus_sasl_authzid")
@@ -156,15 +150,30 @@ extension ClientSASLSettings {
             try SASLClient.loadMechanisms()
         } catch {
             problems.append(reader.problem("sasl_auth_enable", "libsasl2: \(error)"))
-            return nil
         }
         do throws(SASLConfigurationError) {
             securityOptions = try SASLSecurityOptions(parsing: reader.text("sasl_security_options"))
             tlsSecurityOptions = try SASLSecurityOptions(parsing: reader.text("sasl_tls_security_options"))
-            mechanismFilter = try MechanismFilter(parsing: reader.text("sasl_mechanism_filter"))
         } catch {
             problems.append(reader.problem("sasl_security_options", error.description))
-            return nil
+        }
+        do throws(SASLConfigurationError) {
+            mechanismFilter = try MechanismFilter(parsing: reader.text("sasl_mechanism_filter"))
+        } catch {
+            problems.append(reader.problem("sasl_mechanism_filter", error.description))
+        }
+        if problems.count > problemsBefore { return nil }
+    }
+
+    private static func passwords(_ reader: ClientParameterReader, tables: TableRegistry, problems: inout [Diagnostic]) -> TableList {
+        let name = reader.name("sasl_password_maps")
+        let specs = reader.list("sasl_password_maps")
+        if specs.isEmpty { problems.append(reader.problem("sasl_auth_enable", "needs \(name)")) }
+        do throws(ConfigurationError) {
+            return try tables.list(specs, at: reader.settings.location(of: name))
+        } catch {
+            problems += error.diagnostics
+            return .empty
         }
     }
 }

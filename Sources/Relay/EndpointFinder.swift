@@ -11,9 +11,7 @@ struct EndpointFinder: Sendable {
     func endpoints(for text: String) async throws(DeliveryFailure) -> [Endpoint] {
         var found: [Endpoint] = []
         var failure = DeliveryFailure(EnhancedStatusCode(4, 3, 5), "bad next hop \"\(text)\"")
-        // A path of a UNIX socket may hold anything.
-        let parts = text.hasPrefix("unix:") ? [text] : text.split(whereSeparator: { ", \t".contains($0) }).map(String.init)
-        for part in parts {
+        for part in NextHop.parts(of: text) {
             guard let nextHop = NextHop(part, dialect: settings.dialect, defaultPort: settings.defaultPort) else {
                 failure = DeliveryFailure(EnhancedStatusCode(4, 3, 5), "bad next hop \"\(part)\"")
                 continue

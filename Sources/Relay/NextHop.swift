@@ -57,6 +57,11 @@ struct NextHop: Sendable, Hashable {
         self.init(target: skipsMX ? .host(name) : .domain(name), port: port, usesDefaultPort: port == defaultPort)
     }
 
+    /// The next hops of a list, separated by commas or white space; the path of a UNIX socket may hold anything.
+    static func parts(of text: String) -> [String] {
+        text.hasPrefix("unix:") ? [text] : text.split(whereSeparator: { ", \t".contains($0) }).map(String.init)
+    }
+
     init(target: Target, port: Int, usesDefaultPort: Bool) {
         self.target = target
         self.port = port

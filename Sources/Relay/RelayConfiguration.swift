@@ -31,7 +31,27 @@ package struct RelayConfiguration: Sendable {
             ownAddresses: Set(ownAddresses.map(\.unmapped)),
             problems: &problems
         )
+        problems += Self.unreadableNextHops(main, transports)
         if !problems.isEmpty { throw ConfigurationError(problems) }
+    }
+}
+
+extension RelayConfiguration {
+    /// Next hops of main.cf that no delivery could use: mail for them would wait until it expires.
+    private static func unreadableNextHops(_ main: ServiceSettings, _ transports: [TransportService]) -> [Diagnostic] {
+        func problems(_ parameter: String, _ text: String, _ transport: String) -> [Diagnostic] {
+            let command = transports.first { $0.name == transport }?.command ?? ""
+            guard let dialect = ClientSettings.Dialect(rawValue: command) else { return [] }
+            let odd = NextHop.parts(of: text).filter { NextHop($0, dialect: dialect, defaultPort: 25) == nil }
+            return odd.map { Diagnostic(.error, "\(parameter): \"\($0)\" is not a next hop", at: main.cause(of: parameter)) }
+        }
+        let parameters = [
+            "default_transport", "local_transport", "virtual_transport", "relay_transport", "mailbox_transport", "fallback_transport",
+        ]
+        return parameters.flatMap { parameter in
+            let words = main.text(parameter).split(separator: ":", maxSplits: 1).map(String.init)
+            return words.count == 2 ? problems(parameter, words[1], words[0]) : []
+        } + problems("relayhost", main.text("relayhost"), main.text("default_transport").prefix { $0 != ":" }.description)
     }
 }
 

@@ -64,8 +64,8 @@ package struct TransportCatalogue: Sendable {
 
     /// Commands that this server delivers by.
     package static let builtInCommands: Set<String> = ["smtp", "lmtp", "error", "discard"]
-
-    package func has(_ name: String) -> Bool { transports[name] != nil }
+    /// Routing sends what cannot be delivered to these two, so they work even if master.cf has lost them.
+    package static let alwaysThere = ["error", "retry"]
 
     func transport(_ name: String) -> Transport? { transports[name] }
 }
@@ -110,8 +110,7 @@ extension TransportCatalogue {
         }
         self.transports = transports
         retryLogTag = "\(main.text("syslog_name"))/error"
-        // Routing sends what cannot be delivered to these two, so they work even if master.cf has lost them.
-        for name in ["error", "retry"] where self.transports[name] == nil {
+        for name in Self.alwaysThere where self.transports[name] == nil {
             self.transports[name] = Transport(
                 name: name,
                 kind: .error,

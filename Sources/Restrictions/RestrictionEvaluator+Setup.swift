@@ -14,18 +14,10 @@ struct RestrictionSetup {
     init(
         settings: ServiceSettings,
         tables: TableRegistry,
-        router: AddressRouter,
+        router: AddressRouter?,
         names: any NameService
     ) throws(ConfigurationError) {
-        var problems: [Diagnostic] = []
-        func collecting<Value>(_ body: () throws(ConfigurationError) -> Value) -> Value? {
-            do throws(ConfigurationError) {
-                return try body()
-            } catch {
-                problems += error.diagnostics
-                return nil
-            }
-        }
+        var problems = ProblemCollector()
         let codes = ReplyCodes(settings: settings)
         let parents = Set(ListText.items(settings.text("parent_domain_matches_subdomains")) ?? [])
         let checksUnlisted = !(ListText.items(settings.text("receive_override_options")) ?? []).contains("no_unknown_recipient_checks")
@@ -35,17 +27,16 @@ struct RestrictionSetup {
             && (settings.bool("smtpd_reject_unlisted_recipient") || settings.bool("smtpd_reject_unlisted_sender"))
             || sources.mention(["reject_unlisted_sender", "reject_unlisted_recipient", "check_recipient_maps"])
         let unlisted =
-            needsUnlisted
-            ? collecting { () throws(ConfigurationError) in try UnlistedCheck(settings: settings, tables: tables, codes: codes) } : nil
-        let logins = collecting { () throws(ConfigurationError) in try tables.list(ofParameter: "smtpd_sender_login_maps", settings) }
-        let myNetworks = collecting { () throws(ConfigurationError) in
+            needsUnlisted ? problems.collect(try UnlistedCheck(settings: settings, tables: tables, codes: codes)) : nil
+        let logins = problems.collect(try tables.list(ofParameter: "smtpd_sender_login_maps", settings))
+        let myNetworks = problems.collect(
             try NetworkList(
                 settings.text("mynetworks"),
                 matchesSubdomains: parents.contains("mynetworks"),
                 tables: tables,
                 at: settings.location(of: "mynetworks")
             )
-        }
+        )
         let context = RuleContext(
             classNames: sources.classNames,
             senderLogins: logins ?? .empty,
@@ -61,14 +52,14 @@ struct RestrictionSetup {
         for (kind, source) in sources.lists {
             lists[kind] = builder.build(name: source.name, kind: kind, items: source.items, location: source.location)
         }
-        problems += sources.problems + builder.diagnostics
+        problems.add(sources.problems + builder.diagnostics)
         if let relay = lists[.relay], let recipient = lists[.recipient], !RelaySafeguard.holds(relay, classes: classes),
             !RelaySafeguard.holds(recipient, classes: classes)
         {
             let location = settings.location(of: "smtpd_relay_restrictions") ?? settings.location(of: "smtpd_recipient_restrictions")
-            problems.append(Diagnostic(.error, RelaySafeguard.message, at: location))
+            problems.add([Diagnostic(.error, RelaySafeguard.message, at: location)])
         }
-        guard let myNetworks, !problems.contains(where: { $0.severity == .error }) else { throw ConfigurationError(problems) }
+        guard let router, let myNetworks, !problems.hasErrors else { throw problems.error }
         environment = RestrictionEnvironment(
             codes: codes,
             router: router,
@@ -87,7 +78,7 @@ struct RestrictionSetup {
         )
         self.lists = lists
         self.classes = classes
-        warnings = problems
+        warnings = problems.diagnostics
     }
 }
 

@@ -15,12 +15,13 @@ package final class RestrictionEvaluator: Sendable {
     package let warnings: [Diagnostic]
 
     /// Compiles the lists.
+    /// - Parameter router: nil when it could not be made, so that the lists can only be checked.
     /// - Throws: every problem found: unknown restrictions, restrictions not implemented, tables that cannot be opened, and the missing
     ///   relay safeguard (`specify at least one working instance of: reject_unauth_destination, ...`).
     package init(
         settings: ServiceSettings,
         tables: TableRegistry,
-        router: AddressRouter,
+        router: AddressRouter?,
         names: any NameService
     ) throws(ConfigurationError) {
         let setup = try RestrictionSetup(settings: settings, tables: tables, router: router, names: names)

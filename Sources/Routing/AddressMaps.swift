@@ -24,23 +24,33 @@ package final class AddressMaps: Sendable {
 
     /// - Throws: every problem found.
     package init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
+        var problems = ProblemCollector()
         var canonical: [(map: AddressMap, places: Set<Place>)] = []
         let stages = [
             ("sender_canonical_maps", "sender_canonical_classes"), ("recipient_canonical_maps", "recipient_canonical_classes"),
             ("canonical_maps", "canonical_classes"),
         ]
         for (maps, classes) in stages {
-            let map = try AddressMap(maps, settings, tables, propagates: "canonical")
-            let places = try Self.places(settings, classes)
-            if !map.isEmpty { canonical.append((map, places)) }
+            let map = problems.collect(try AddressMap(maps, settings, tables, propagates: "canonical"))
+            let places = problems.collect(try Self.places(settings, classes))
+            if let map, let places, !map.isEmpty { canonical.append((map, places)) }
+        }
+        let masquerade = problems.collect(try Masquerade(settings))
+        let masqueradedPlaces = problems.collect(try Self.places(settings, "masquerade_classes"))
+        let aliases = problems.collect(try VirtualAliases(settings, tables))
+        let alwaysBCC = problems.collect(try Self.address(settings, "always_bcc"))
+        let senderBCC = problems.collect(try AddressMap("sender_bcc_maps", settings, tables))
+        let recipientBCC = problems.collect(try AddressMap("recipient_bcc_maps", settings, tables))
+        guard !problems.hasErrors, let masquerade, let masqueradedPlaces, let aliases, let alwaysBCC, let senderBCC, let recipientBCC else {
+            throw problems.error
         }
         self.canonical = canonical
-        masquerade = try Masquerade(settings)
-        masqueradedPlaces = try Self.places(settings, "masquerade_classes")
-        aliases = try VirtualAliases(settings, tables)
-        alwaysBCC = try Self.address(settings, "always_bcc")
-        senderBCC = try AddressMap("sender_bcc_maps", settings, tables)
-        recipientBCC = try AddressMap("recipient_bcc_maps", settings, tables)
+        self.masquerade = masquerade
+        self.masqueradedPlaces = masqueradedPlaces
+        self.aliases = aliases
+        self.alwaysBCC = alwaysBCC
+        self.senderBCC = senderBCC
+        self.recipientBCC = recipientBCC
     }
 
     private static func places(_ settings: ServiceSettings, _ name: String) throws(ConfigurationError) -> Set<Place> {

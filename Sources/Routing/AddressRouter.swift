@@ -22,16 +22,10 @@ package final class AddressRouter: Sendable {
     /// - Parameter ownAddresses: the addresses that `inet_interfaces` stands for; with `proxy_interfaces` they make `user@[ip]` local.
     /// - Throws: every problem found.
     package init(settings: ServiceSettings, tables: TableRegistry, ownAddresses: [IPAddress]) throws(ConfigurationError) {
-        var problems: [Diagnostic] = []
-        var domains: LocalDomains?
-        var transports: Transports?
-        do throws(ConfigurationError) {
-            domains = try LocalDomains(settings: settings, tables: tables, ownAddresses: ownAddresses)
-        } catch { problems += error.diagnostics }
-        do throws(ConfigurationError) {
-            transports = try Transports(settings: settings, tables: tables)
-        } catch { problems += error.diagnostics }
-        guard let domains, let transports else { throw ConfigurationError(problems) }
+        var problems = ProblemCollector()
+        let domains = problems.collect(try LocalDomains(settings: settings, tables: tables, ownAddresses: ownAddresses))
+        let transports = problems.collect(try Transports(settings: settings, tables: tables))
+        guard let domains, let transports else { throw problems.error }
         self.domains = domains
         self.transports = transports
         rewriter = AddressRewriter(settings: settings)

@@ -17,7 +17,7 @@ struct LocalDomains: Sendable {
         var problems: [Diagnostic] = []
         func list(_ name: String, _ matching: DomainList.Matching) -> DomainList? {
             do throws(ConfigurationError) {
-                return try DomainList(settings.text(name), matching: matching, tables: tables, at: settings.location(of: name))
+                return try DomainList(settings.text(name), matching: matching, tables: tables, at: settings.cause(of: name))
             } catch {
                 problems += error.diagnostics
                 return nil

@@ -23,9 +23,6 @@ struct MailboxDelivery: Sendable {
         addressLookup = AddressLookup(recipientDelimiter: settings.text("recipient_delimiter"))
     }
 
-    /// Whether some local recipient can be delivered.
-    var hasWayOut: Bool { mailbox != nil || fallback != nil || !maps.isEmpty || !fallbackMaps.isEmpty }
-
     func deliver(_ resolution: AddressResolution) async -> AddressResolution {
         let user = addressLookup.withoutExtension(resolution.recipient.localPart) ?? resolution.recipient.localPart
         for (tables, fixed) in [(maps, mailbox), (fallbackMaps, fallback)] {

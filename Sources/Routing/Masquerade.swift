@@ -16,8 +16,12 @@ struct Masquerade: Sendable {
             }
             return words.map(DomainName.folded)
         }
-        domains = try words("masquerade_domains").map { $0.hasPrefix("!") ? (String($0.dropFirst()), true) : ($0, false) }
-        exceptions = Set(try words("masquerade_exceptions"))
+        var problems = ProblemCollector()
+        let domains = problems.collect(try words("masquerade_domains"))
+        let exceptions = problems.collect(try words("masquerade_exceptions"))
+        guard let domains, let exceptions else { throw problems.error }
+        self.domains = domains.map { $0.hasPrefix("!") ? (String($0.dropFirst()), true) : ($0, false) }
+        self.exceptions = Set(exceptions)
     }
 
     var isEmpty: Bool { domains.isEmpty }

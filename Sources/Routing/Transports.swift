@@ -123,7 +123,7 @@ extension TableRegistry {
     /// `nis:mail.aliases` stands in the default of `alias_maps`, whether the host knows NIS or not: it is passed over unless the administrator
     /// wrote it.
     package func list(ofParameter name: String, _ settings: ServiceSettings) throws(ConfigurationError) -> TableList {
-        let location = settings.location(of: name)
+        let location = settings.cause(of: name)
         guard let items = ListText.items(settings.text(name)) else {
             throw ConfigurationError("\(name): braces do not balance", at: location)
         }

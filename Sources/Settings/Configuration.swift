@@ -15,9 +15,9 @@ package struct Configuration: Sendable {
         services.filter { if case .smtpd = $0.role { true } else { false } }
     }
 
-    /// The transport that master.cf defines under a name; nil when it has none.
-    package func transport(named name: String) -> MasterService? {
-        services.first { if case .transport = $0.role { $0.name == name } else { false } }
+    /// The delivery agents, in the order of master.cf.
+    package var transports: [MasterService] {
+        services.filter { if case .transport = $0.role { true } else { false } }
     }
 
     /// main.cf with the overrides of a service's line.

@@ -19,7 +19,8 @@ struct ListFileReader {
                 do throws(LoadEnvironment.FileProblem) {
                     files[element] = try elements(of: element, depth: 0)
                 } catch {
-                    diagnostics.append(Diagnostic(.error, "\(row.name): \(error.message)", at: definition.location))
+                    // The words of Tables.FileText: what both find is said once.
+                    diagnostics.append(Diagnostic(.error, error.message, at: definition.location))
                     files[element] = []
                 }
             }
@@ -39,7 +40,7 @@ struct ListFileReader {
         let bytes: [UInt8]
         switch readFile(path) {
         case .success(let content): bytes = content
-        case .failure(let problem): throw .init(message: "cannot read \(path): \(problem.message)")
+        case .failure(let problem): throw .init(message: "open \(path): \(problem.message)")
         }
         if !paths.contains(path) { paths.append(path) }
         let negated = (element.count - path.count) % 2 == 1

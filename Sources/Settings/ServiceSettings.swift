@@ -62,6 +62,13 @@ package struct ServiceSettings: Sendable {
     /// Where the value was set; nil when it is the default.
     package func location(of name: String) -> SourceLocation? { view.definition(of: name)?.location }
 
+    /// Where to look when the value is wrong: its own definition, or that of a parameter which the default refers to.
+    package func cause(of name: String) -> SourceLocation? {
+        if let definition = view.definition(of: name) { return definition.location }
+        let references = Expander.references(in: ParameterTable.row(name)?.defaultValue ?? "").sorted()
+        return references.lazy.compactMap { view.definition(of: $0)?.location }.first
+    }
+
     /// The expanded value of a name that need not be in the table: a restriction class, `TRANSPORT_destination_recipient_limit`. nil when
     /// it is not defined, or cannot be expanded.
     package func definedText(_ name: String) -> String? {

@@ -13,7 +13,7 @@ struct SupportCheck {
                 if said.insert(found).inserted { out.append(found) }
             }
         }
-        return out + unreachableOverrides()
+        return out + unreachableOverrides() + transportParameters()
     }
 
     /// The settings of those who would read the parameter, and whether they take part.
@@ -33,14 +33,15 @@ struct SupportCheck {
     }
 
     /// Whether mail may be routed to a transport. With transport_maps, any one may be named by a table.
-    private func isInUse(_ service: MasterService) -> Bool {
+    func isInUse(_ service: MasterService) -> Bool {
         if !mainSettings.text("transport_maps").isEmpty { return true }
         let named = ["default_transport", "local_transport", "relay_transport", "virtual_transport", "mailbox_transport"]
         return named.contains { mainSettings.text($0).prefix { $0 != ":" } == service.name[...] }
     }
 
-    private func diagnostic(_ row: Parameter, _ settings: ServiceSettings, isInUse: Bool) -> Diagnostic {
-        let location = settings.sourceLocation(of: row)
+    /// - Parameter transport: whose parameter it is; without it, the service's whose settings these are.
+    func diagnostic(_ row: Parameter, _ settings: ServiceSettings, isInUse: Bool, transport: String? = nil) -> Diagnostic {
+        let location = settings.cause(of: row.name)
         switch row.support {
         case .honoured: preconditionFailure("\(row.name) is honoured")
         case .loosens: return Diagnostic(.note, "\(row.name) is not implemented; it would only allow more", at: location)
@@ -48,7 +49,7 @@ struct SupportCheck {
         case .restricts:
             let message = "\(row.name) is set, but not implemented yet, and cannot safely be ignored"
             if isInUse { return Diagnostic(.error, message, at: location) }
-            return Diagnostic(.warning, "\(message); the transport \(settings.serviceName) is not in use", at: location)
+            return Diagnostic(.warning, "\(message); the transport \(transport ?? settings.serviceName) is not in use", at: location)
         }
     }
 
@@ -73,12 +74,4 @@ struct SupportCheck {
 
     /// The services that Postfix uses unless told otherwise.
     private static let defaultNames: Set<String> = ["cleanup", "qmgr", "bounce", "defer", "trace", "rewrite", "verify", "tlsmgr", "anvil"]
-}
-
-extension ServiceSettings {
-    /// Where a value comes from: its own definition, or that of an older name which the default refers to.
-    func sourceLocation(of row: Parameter) -> SourceLocation? {
-        location(of: row.name)
-            ?? ParameterTable.olderNames[row.name, default: []].lazy.compactMap { view.definition(of: $0)?.location }.first
-    }
 }

@@ -30,19 +30,23 @@ struct ContentPolicy: Sendable {
     let duplicateFilterLimit: Int
 
     init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
+        var problems = ProblemCollector()
+        let completedClients = problems.collect(try RewriteClients(settings, tables: tables, ownAddresses: ownAddresses))
+        let maps = problems.collect(try AddressMaps(settings, tables: tables))
+        guard let completedClients, let maps else { throw problems.error }
+        self.completedClients = completedClients
+        self.maps = maps
         headers = HeaderPolicy(
             droppedNames: (ListText.items(settings.text("message_drop_headers")) ?? []).map { $0.lowercased() },
             sizeLimit: settings.integer("header_size_limit"),
             hopLimit: settings.integer("hopcount_limit")
         )
         alwaysAddsMissingHeaders = settings.bool("always_add_missing_headers")
-        completedClients = try RewriteClients(settings, tables: tables, ownAddresses: ownAddresses)
         undisclosedRecipients = settings.text("undisclosed_recipients_header")
         replacesStrayCR = settings.bool("cleanup_replace_stray_cr_lf")
         hidesClient = settings.bool("smtpd_hide_client_session")
         remoteHeaderDomain = settings.text("remote_header_rewrite_domain")
         addressTokenLimit = settings.integer("header_address_token_limit")
-        maps = try AddressMaps(settings, tables: tables)
         duplicateFilterLimit = settings.integer("duplicate_filter_limit")
     }
 }
@@ -60,6 +64,8 @@ struct RewriteClients: Sendable {
 
     init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
         let name = "local_header_rewrite_clients"
+        let location = settings.location(of: name)
+        var problems = ProblemCollector()
         var items: [Item] = []
         var words = ListText.items(settings.text(name)) ?? []
         words.reverse()
@@ -71,14 +77,17 @@ struct RewriteClients: Sendable {
             case "permit_sasl_authenticated": items.append(.authenticated)
             default:
                 guard ListText.isTable(word) else {
-                    throw ConfigurationError("\(name): \"\(word)\" is not implemented", at: settings.location(of: name))
+                    problems.add([Diagnostic(.error, "\(name): \"\(word)\" is not implemented", at: location)])
+                    continue
                 }
-                items.append(.addresses(try tables.open(word, at: settings.location(of: name))))
+                if let table = problems.collect(try tables.open(word, at: location)) { items.append(.addresses(table)) }
             }
         }
+        let myNetworks = problems.collect(try NetworkList(settings, "mynetworks", tables: tables))
+        guard let myNetworks, !problems.hasErrors else { throw problems.error }
         self.items = items
         self.ownAddresses = ownAddresses
-        myNetworks = try NetworkList(settings, "mynetworks", tables: tables)
+        self.myNetworks = myNetworks
     }
 
     /// nil when a table failed: 451 at MAIL.

@@ -19,8 +19,12 @@ struct TrustPolicy: Sendable {
     let xforward: NetworkList
 
     init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
-        xclient = try NetworkList(settings, "smtpd_authorized_xclient_hosts", tables: tables)
-        xforward = try NetworkList(settings, "smtpd_authorized_xforward_hosts", tables: tables)
+        var problems = ProblemCollector()
+        let xclient = problems.collect(try NetworkList(settings, "smtpd_authorized_xclient_hosts", tables: tables))
+        let xforward = problems.collect(try NetworkList(settings, "smtpd_authorized_xforward_hosts", tables: tables))
+        guard let xclient, let xforward else { throw problems.error }
+        self.xclient = xclient
+        self.xforward = xforward
     }
 }
 

@@ -1,5 +1,6 @@
 import Cleanup
 import NIOCore
+import Routing
 import SMTPCore
 package import Settings
 package import Tables
@@ -47,17 +48,32 @@ package final class SessionPolicy: Sendable {
     let acceptsIPv6: Bool
 
     package init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
+        var problems = ProblemCollector()
+        let limits = problems.collect(try SessionLimits(settings, tables: tables))
+        let tls = problems.collect(try SessionTLSPolicy(settings))
+        let sasl = problems.collect(try SessionSASLPolicy(settings, tables: tables))
+        let bareNewline = problems.collect(try BareNewlinePolicy(settings, tables: tables))
+        let discardedKeywords = problems.collect(try DiscardedKeywordsPolicy(settings, tables: tables))
+        let commandFilter = problems.collect(try tables.list(ofParameter: "smtpd_command_filter", settings))
+        let noopCommands = problems.collect(try WordList(settings, "smtpd_noop_commands", tables: tables))
+        let forbiddenCommands = problems.collect(try WordList(settings, "smtpd_forbidden_commands", tables: tables))
+        let content = problems.collect(try ContentPolicy(settings, tables: tables, ownAddresses: ownAddresses))
+        let trust = problems.collect(try TrustPolicy(settings, tables: tables))
+        let rejectFooter = problems.collect(try RejectFooterPolicy(settings, tables: tables))
+        guard let limits, let tls, let sasl, let bareNewline, let discardedKeywords, let commandFilter,
+            let noopCommands, let forbiddenCommands, let content, let trust, let rejectFooter
+        else { throw problems.error }
         serviceName = settings.serviceName
         syslogTag = settings.text("syslog_name") + "/smtpd"
         host = settings.text("myhostname")
         mailName = settings.text("mail_name")
         banner = settings.text("smtpd_banner")
         timeout = settings.timeAmount("smtpd_timeout")
-        limits = try SessionLimits(settings, tables: tables)
-        tls = try SessionTLSPolicy(settings)
-        sasl = try SessionSASLPolicy(settings, tables: tables)
+        self.limits = limits
+        self.tls = tls
+        self.sasl = sasl
         pipelining = PipeliningPolicy(isForbidden: settings.bool("smtpd_forbid_unauth_pipelining"))
-        bareNewline = try BareNewlinePolicy(settings, tables: tables)
+        self.bareNewline = bareNewline
         heloRequired = settings.bool("smtpd_helo_required")
         peerNameLookup = settings.bool("smtpd_peername_lookup")
         clientPortLogging = settings.bool("smtpd_client_port_logging")
@@ -68,14 +84,14 @@ package final class SessionPolicy: Sendable {
         checksUTF8 = settings.bool("smtputf8_enable")
         strictUTF8 = settings.bool("strict_smtputf8")
         flagsAllUTF8 = checksUTF8 && settings.list("smtputf8_autodetect_classes").contains("all")
-        discardedKeywords = try DiscardedKeywordsPolicy(settings, tables: tables)
-        commandFilter = try tables.list(settings.list("smtpd_command_filter"), at: settings.location(of: "smtpd_command_filter"))
-        noopCommands = try WordList(settings, "smtpd_noop_commands", tables: tables)
-        forbiddenCommands = try WordList(settings, "smtpd_forbidden_commands", tables: tables)
-        content = try ContentPolicy(settings, tables: tables, ownAddresses: ownAddresses)
+        self.discardedKeywords = discardedKeywords
+        self.commandFilter = commandFilter
+        self.noopCommands = noopCommands
+        self.forbiddenCommands = forbiddenCommands
+        self.content = content
         proxy = ProxyPolicy(settings)
-        trust = try TrustPolicy(settings, tables: tables)
-        rejectFooter = try RejectFooterPolicy(settings, tables: tables)
+        self.trust = trust
+        self.rejectFooter = rejectFooter
         deadline = DeadlinePolicy(settings)
         let protocols = settings.keywords("inet_protocols")
         acceptsIPv4 = protocols.contains("all") || protocols.contains("ipv4")

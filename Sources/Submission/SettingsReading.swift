@@ -29,15 +29,17 @@ struct WordList: Sendable {
     private static let stockPattern = "regexp:{{/^[^A-Z]/ Bogus}}"
 
     init(_ settings: ServiceSettings, _ name: String, tables registry: TableRegistry) throws(ConfigurationError) {
+        var problems = ProblemCollector()
         for item in ListText.items(settings.text(name)) ?? [] {
             if item == Self.stockPattern {
                 matchesNonLetters = true
             } else if ListText.isTable(item) {
-                tables.append(try registry.open(item, at: settings.location(of: name)))
+                if let table = problems.collect(try registry.open(item, at: settings.location(of: name))) { tables.append(table) }
             } else {
                 words.insert(item.lowercased())
             }
         }
+        if problems.hasErrors { throw problems.error }
     }
 
     /// Whether `word` (in any case) is listed. A failing table counts as no match: a command is then judged on its own merits.

@@ -19,7 +19,9 @@ package struct DomainList: Sendable {
 
     package init(_ text: String, matching: Matching, tables: TableRegistry, at location: SourceLocation? = nil) throws(ConfigurationError) {
         self.matching = matching
-        let list = try PatternList(text, tables: tables, at: location)
+        var problems: [Diagnostic] = []
+        let list = PatternList(text, tables: tables, at: location, problems: &problems)
+        if !problems.isEmpty { throw ConfigurationError(problems) }
         watchedFiles = list.watchedFiles
         entries = list.entries.map { entry in
             guard case .text(let text) = entry.pattern else { return entry }

@@ -22,9 +22,9 @@ package struct NetworkList: Sendable {
         at location: SourceLocation? = nil
     ) throws(ConfigurationError) {
         self.matchesSubdomains = matchesSubdomains
-        let list = try PatternList(text, tables: tables, at: location)
-        watchedFiles = list.watchedFiles
         var problems: [Diagnostic] = []
+        let list = PatternList(text, tables: tables, at: location, problems: &problems)
+        watchedFiles = list.watchedFiles
         for entry in list.entries {
             switch entry.pattern {
             case .table(let table): entries.append((entry.isExclusion, .table(table)))

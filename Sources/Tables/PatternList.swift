@@ -27,10 +27,9 @@ struct PatternList: Sendable {
     /// How deep `/file` items may name further files.
     private static let maximumDepth = 10
 
-    init(_ text: String, tables: TableRegistry, at location: SourceLocation?) throws(ConfigurationError) {
-        var problems: [Diagnostic] = []
+    /// - Parameter problems: gets what is wrong; the list is then incomplete.
+    init(_ text: String, tables: TableRegistry, at location: SourceLocation?, problems: inout [Diagnostic]) {
         add(text, excluded: false, tables: tables, at: location, depth: 0, problems: &problems)
-        if !problems.isEmpty { throw ConfigurationError(problems) }
     }
 
     private mutating func add(

@@ -28,6 +28,107 @@ class StartCheck(Case):
     def stopped(self, **options):
         return self.server(start=False, **options)
 
+    # Each line of main.cf with what is to be said about it.
+    MAIN = [
+        ("this line has no equals", ['missing "=" after "this line has no equals"']),
+        ("smtpd_timeout = 5x", ["smtpd_timeout must be a time"]),
+        ("smtpd_recipient_limit = many", ["smtpd_recipient_limit must be a number"]),
+        ("smtpd_recipent_limit = 7", ["warning: unknown parameter smtpd_recipent_limit; did you mean smtpd_recipient_limit?"]),
+        ("mydestination = @DIR@/destinations", ["open @DIR@/destinations: No such file"]),
+        ("mynetworks = 127.0.0.0/8, 10.0.0.1/8, @DIR@/networks", ['non-null host address bits in "10.0.0.1/8"', "open @DIR@/networks: No such file"]),
+        ("relayhost = [gate.example.com", ['relayhost: "[gate.example.com" is not a next hop']),
+        ("relay_domains = example.org", []),
+        ("relay_transport = uucp:gate", ["mail of the address class relay has no way out"]),
+        ("virtual_mailbox_maps = texthash:@DIR@/mailboxes", ["open @DIR@/mailboxes: No such file"]),
+        ("virtual_transport = lmtp:unix:", ['virtual_transport: "unix:" is not a next hop']),
+        ("transport_maps = texthash:@DIR@/transport", ["open @DIR@/transport: No such file"]),
+        ("canonical_maps = texthash:@DIR@/canonical", ["open @DIR@/canonical: No such file"]),
+        ("sender_canonical_maps = mysql:@DIR@/canonical", ["table type mysql is not built in"]),
+        ("masquerade_exceptions = texthash:@DIR@/root", ["tables and files are not implemented"]),
+        ("always_bcc = a b c", ['always_bcc: "a b c" is not an address']),
+        ("smtpd_authorized_xclient_hosts = 1.2.3.4/8", ['non-null host address bits in "1.2.3.4/8"']),
+        ("smtpd_authorized_xforward_hosts = texthash:@DIR@/xforward", ["open @DIR@/xforward: No such file"]),
+        ("smtpd_client_event_limit_exceptions = 1.2.3.4/8", ['non-null host address bits in "1.2.3.4/8"']),
+        ("smtpd_forbidden_commands = texthash:@DIR@/forbidden", ["open @DIR@/forbidden: No such file"]),
+        ("smtpd_noop_commands = texthash:@DIR@/noop, texthash:@DIR@/noop2", ["open @DIR@/noop: No such file", "open @DIR@/noop2: No such file"]),
+        ("smtpd_command_filter = regexp:{{/(/ x}, {/x/}}", ["Unmatched (", "no value after pattern"]),
+        ("smtpd_discard_ehlo_keyword_address_maps = cidr:@DIR@/cidr", []),
+        ("smtpd_reject_footer_maps = texthash:@DIR@/footers", ["open @DIR@/footers: No such file"]),
+        ("local_header_rewrite_clients = permit_foo, permit_bar", ['"permit_foo" is not implemented', '"permit_bar" is not implemented']),
+        ("smtpd_recipient_restrictions = check_client_access texthash:@DIR@/access, reject_nonsense, reject_invalid_hostname foo:bar",
+         ["open @DIR@/access: No such file", 'unknown smtpd restriction: "reject_nonsense"']),
+        ("smtpd_restriction_classes = strict, absent", ["restriction class `absent' needs a definition"]),
+        ("strict = bad_word", ['unknown smtpd restriction: "bad_word"']),
+        ("smtpd_tls_security_level = may", []),
+        ("smtpd_tls_cert_file = @DIR@/cert", ["cannot read @DIR@/cert: No such file"]),
+        ("smtpd_tls_key_file = @DIR@/key", ["cannot read @DIR@/key: No such file"]),
+        ("smtpd_tls_CAfile = @DIR@/ca", ["cannot read @DIR@/ca: No such file"]),
+        ("smtpd_tls_protocols = !SSLv9", ["!SSLv9 is not a TLS version"]),
+        ("smtpd_tls_ciphers = best", ["smtpd_tls_ciphers must be one of"]),
+        ("smtpd_sasl_auth_enable = yes", []),
+        ("smtpd_sasl_mechanism_filter = texthash:@DIR@/mechanisms", ["smtpd_sasl_mechanism_filter: ", "is not supported in a SASL mechanism filter"]),
+        ("smtpd_sasl_type = dovecot", []),
+        ("smtpd_sasl_path =", ["smtpd_sasl_path is empty"]),
+        ("smtp_sasl_auth_enable = yes", []),
+        ("smtp_sasl_password_maps = texthash:@DIR@/passwords", ["open @DIR@/passwords: No such file"]),
+        ("smtp_sasl_mechanism_filter = /etc/mechanisms", ["smtp_sasl_mechanism_filter: "]),
+        ("smtp_bind_address = here", ['smtp_bind_address: "here" is not an address']),
+        ("smtp_tcp_port = nosuch", ['smtp_tcp_port: unknown service "nosuch"']),
+        ("smtp_tls_security_level = may", []),
+        ("smtp_tls_CAfile = @DIR@/ca2", ["smtp_tls_CAfile: cannot read @DIR@/ca2: No such file"]),
+        ("smtp_destination_rate_delay = 1s", ["smtp_destination_rate_delay is set, but not implemented yet"]),
+        ("smtp_destination_recipient_limit = few", ["smtp_destination_recipient_limit must be a number"]),
+        ("header_checks = regexp:@DIR@/headers", ["header_checks is set, but not implemented yet"]),
+        ("proxy_interfaces = here", ['proxy_interfaces: "here" is not an IP address']),
+        ("mail_owner = nobody-at-all", ["mail_owner = nobody-at-all: no such user"] if os.geteuid() == 0 else []),
+        ("maillog_file = @DIR@/absent/maillog", ["cannot write there"]),
+    ]
+    MASTER = [
+        ("127.0.0.1:@PORT@ inet n - n - - smtpd\n  -o smtpd_relay_restrictions=check_client_access,texthash:@DIR@/over1,permit\n"
+         "  -o smtpd_tls_chain_files=@DIR@/chain\n  -o mynetworks=@DIR@/over2",
+         ["open @DIR@/over1: No such file", "cannot read @DIR@/chain: No such file", "open @DIR@/over2: No such file"]),
+        ("127.0.0.1:nosuchport inet n - n - - smtpd", ['"nosuchport" is not a port number']),
+        ("nohost.invalid:@PORT@ inet n - n - - smtpd", ["nohost.invalid has no address"]),
+        ("127.0.0.2:@PORT@ inet x - n q z smtpd", ["column private", "column wakeup", "column maxproc"]),
+        ("127.0.0.3:@PORT@ inet n - n - - smtpd -o smtpd_timeout = 3", ['-o smtpd_timeout: missing "="', '"=" is not an option']),
+        ("127.0.0.4:@PORT@ inet n - n - - pop3d", ["only smtpd can be served on an inet line"]),
+        ("127.0.0.5:@PORT@ inet n - n - - smtpd {-o", ['missing "}"']),
+        ("127.0.0.6:@OTHER@ inet n - n - - smtpd", ["Address already in use"]),
+        ("smtp unix - - n", ["a service has 8 columns"]),
+        ("other unix - - n - - smtp -o smtp_sasl_password_maps=texthash:@DIR@/over3 -o smtp_tls_CAfile=@DIR@/over4",
+         ["open @DIR@/over3: No such file", "cannot read @DIR@/over4: No such file"]),
+    ]
+
+    def test_every_problem_in_one_run(self):
+        server = self.stopped()
+        with socket.socket() as other:
+            other.bind(("127.0.0.6", 0))
+            other.listen()
+
+            def fill(text):
+                return text.replace("@DIR@", server.directory).replace("@PORT@", str(server.plain)).replace("@OTHER@", str(other.getsockname()[1]))
+
+            expected = []
+            for name, lines, head in (("main.cf", self.MAIN, server.base), ("master.cf", self.MASTER, server.MASTER_TAIL)):
+                keys = {text.split("=")[0].strip() for text, _ in lines} if name == "main.cf" else set()
+                text = "".join(f"{line}\n" for line in head.splitlines() if line.split("=")[0].strip() not in keys)
+                for line, messages in lines:
+                    number = text.count("\n") + 1
+                    expected += [(f"{server.directory}/{name}:{number}: ", fill(message)) for message in messages]
+                    text += fill(line) + "\n"
+                server.write(name, text)
+            server.write("cidr", "10.0.0.1/8 pipelining\nnonsense x\n")
+            expected += [(f"{server.directory}/cidr:1: ", "non-null host address bits"), (f"{server.directory}/cidr:2: ", "bad net/mask pattern")]
+            status, output = complaints("check", "-c", server.directory)
+        self.assertEqual(status, 1)
+        for place, message in expected:
+            self.assertTrue(any(line.startswith(place) and message in line for line in output.splitlines()), f"{place}{message}\n{output}")
+        # Each is said once, and those of one file stand in its order.
+        self.assertEqual(len(set(output.splitlines())), len(output.splitlines()), output)
+        errors = [line.split(":", 2) for line in output.splitlines() if line.startswith(f"{server.directory}/main.cf:") and "warning:" not in line]
+        numbers = [int(number) for _, number, _ in errors]
+        self.assertEqual(numbers, sorted(numbers), output)
+
     def test_occupied_port(self):
         server = self.stopped()
         with socket.socket() as other:

@@ -68,7 +68,7 @@ import Testing
             "/c/main.cf:9: smtpd_milters is set, but not implemented yet, and cannot safely be ignored",
             "/c/main.cf:10: relayhost: $relayhost refers to itself: relayhost -> relayhost",
             "/c/main.cf:11: smtpd_banner: missing \"}\" after \"${\"",
-            "/c/main.cf:12: mynetworks: cannot read /c/missing: No such file or directory",
+            "/c/main.cf:12: open /c/missing: No such file or directory",
             "/c/main.cf:14: smtpd_recipient_restrictions: braces are not balanced in \"check_client_access { inline:{a=b}\"",
             "/c/master.cf:1: column private must be y, n or -, not \"x\"",
             "/c/master.cf:2: a service has 8 columns (service type private unpriv chroot wakeup maxproc command), this line has 7",

@@ -12,16 +12,24 @@ struct RelayAssembly {
 
     init(_ configuration: Configuration) throws(ConfigurationError) {
         let tables = TableRegistry()
-        router = try AddressRouter(settings: configuration.main, tables: tables, ownAddresses: configuration.ownAddresses)
-        let transports = configuration.services.filter { $0.entry.type != .inet }.map { service in
+        var problems = ProblemCollector()
+        let router = problems.collect(
+            try AddressRouter(settings: configuration.main, tables: tables, ownAddresses: configuration.ownAddresses)
+        )
+        let transports = configuration.transports.map { service in
             TransportService(name: service.name, command: service.entry.command, settings: service.settings, main: configuration.main)
         }
-        relay = try RelayConfiguration(
-            main: configuration.main,
-            transports: transports,
-            tables: tables,
-            ownAddresses: configuration.ownAddresses
+        let relay = problems.collect(
+            try RelayConfiguration(
+                main: configuration.main,
+                transports: transports,
+                tables: tables,
+                ownAddresses: configuration.ownAddresses
+            )
         )
+        guard let router, let relay else { throw problems.error }
+        self.router = router
+        self.relay = relay
         warnings = tables.warnings + router.warnings
     }
 }

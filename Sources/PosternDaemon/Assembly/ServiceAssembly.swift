@@ -31,34 +31,31 @@ struct ServiceAssembly {
         self.settings = settings
         var failed = false
         tls = Self.serverTLS(settings, &diagnostics, &failed)
-        var router: AddressRouter?
-        var rules: RestrictionEvaluator?
-        var policy: SessionPolicy?
-        var stressed: (policy: SessionPolicy, rules: RestrictionEvaluator)?
-        do {
-            let built = try AddressRouter(settings: settings, tables: tables, ownAddresses: ownAddresses)
-            diagnostics += built.warnings
-            router = built
-            rules = try RestrictionEvaluator(settings: settings, tables: tables, router: built, names: names)
-            diagnostics += rules?.warnings ?? []
-            policy = try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(ownAddresses))
-            if settings.text("stress").isEmpty {
-                guard let settings = settings.overriding(["stress": "yes"], problems: &diagnostics) else { return nil }
-                stressed = (
-                    try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(ownAddresses)),
-                    try RestrictionEvaluator(settings: settings, tables: tables, router: built, names: names)
-                )
-            }
-        } catch {
-            diagnostics += error.diagnostics
-            failed = true
+        var problems = ProblemCollector()
+        let router = problems.collect(try AddressRouter(settings: settings, tables: tables, ownAddresses: ownAddresses))
+        problems.add(router?.warnings ?? [])
+        func decider(_ settings: ServiceSettings) -> Decider? {
+            let policy = problems.collect(try SessionPolicy(settings, tables: tables, ownAddresses: OwnAddresses(ownAddresses)))
+            let rules = problems.collect(try RestrictionEvaluator(settings: settings, tables: tables, router: router, names: names))
+            guard let policy, let rules else { return nil }
+            return (policy, rules)
         }
-        guard !failed, let router, let rules, let policy else { return nil }
-        self.policy = policy
+        let usual = decider(settings)
+        problems.add(usual?.rules.warnings ?? [])
+        var stressed: Decider?
+        if settings.text("stress").isEmpty {
+            stressed = settings.overriding(["stress": "yes"], problems: &diagnostics).flatMap(decider)
+            if stressed == nil { failed = true }
+        }
+        diagnostics += problems.diagnostics
+        guard !failed, !problems.hasErrors, let router, let usual else { return nil }
         self.router = router
-        self.rules = rules
+        (policy, rules) = usual
         self.stressed = stressed
     }
+
+    /// What the sessions of a service go by.
+    private typealias Decider = (policy: SessionPolicy, rules: RestrictionEvaluator)
 
     private static func serverTLS(_ settings: ServiceSettings, _ diagnostics: inout [Diagnostic], _ failed: inout Bool) -> TLSContext? {
         guard ServerTLSLevel(settings) != .none else { return nil }

@@ -31,10 +31,18 @@ package struct StartupCheck {
 
     package var passes: Bool { configuration != nil && !diagnostics.contains { $0.severity == .error } }
 
-    /// The findings as lines, errors first.
+    /// The findings as lines, errors first, in the order of main.cf, master.cf and the other files; then those that belong to no line.
     package func report(verbose: Bool) -> [String] {
         let order: [Diagnostic.Severity] = verbose ? [.error, .warning, .note] : [.error, .warning]
-        return order.flatMap { severity in diagnostics.filter { $0.severity == severity }.map(\.description) }
+        return order.flatMap { severity in
+            diagnostics.enumerated().filter { $0.element.severity == severity }.sorted { rank($0) < rank($1) }.map(\.element.description)
+        }
+    }
+
+    private func rank(_ finding: (offset: Int, element: Diagnostic)) -> (Int, String, Int, Int) {
+        guard let location = finding.element.location else { return (3, "", 0, finding.offset) }
+        let file = location.file.split(separator: "/").last
+        return (file == "main.cf" ? 0 : file == "master.cf" ? 1 : 2, location.file, location.line, finding.offset)
     }
 
     private mutating func checkServices(_ configuration: Configuration) {
@@ -58,11 +66,16 @@ package struct StartupCheck {
         guard settings.bool("smtpd_sasl_auth_enable") else { return }
         do {
             _ = try AuthClientConfiguration(settings)
-            if settings.text("smtpd_sasl_type") == "dovecot" {
-                _ = try DovecotSocket(parsing: settings.text("smtpd_sasl_path"), queueDirectory: settings.text("queue_directory"))
-            }
         } catch {
-            diagnostics.append(Diagnostic(.error, error.description, at: settings.location(of: "smtpd_sasl_auth_enable")))
+            let location = settings.location(of: "smtpd_sasl_mechanism_filter")
+            diagnostics.append(Diagnostic(.error, "smtpd_sasl_mechanism_filter: \(error)", at: location))
+        }
+        guard settings.text("smtpd_sasl_type") == "dovecot" else { return }
+        do {
+            _ = try DovecotSocket(parsing: settings.text("smtpd_sasl_path"), queueDirectory: settings.text("queue_directory"))
+        } catch {
+            let location = settings.location(of: "smtpd_sasl_path") ?? settings.location(of: "smtpd_sasl_type")
+            diagnostics.append(Diagnostic(.error, error.description, at: location))
         }
     }
 
@@ -70,13 +83,15 @@ package struct StartupCheck {
         do {
             let assembly = try RelayAssembly(configuration)
             diagnostics += assembly.warnings
-            let available = Set(configuration.services.map(\.name).filter { assembly.relay.catalogue.has($0) })
-            diagnostics += assembly.router.classesWithoutWayOut(deliverable: available, settings: configuration.main).map { finding in
-                // The stock configuration delivers by local(8): it starts, and mail for this host is refused with 451 until a way is given.
-                finding.location == nil ? Diagnostic(.warning, finding.message) : finding
-            }
         } catch {
             diagnostics += error.diagnostics
+        }
+        let delivering = configuration.transports.filter { TransportCatalogue.builtInCommands.contains($0.entry.command) }
+        let names = delivering.map(\.name) + TransportCatalogue.alwaysThere
+        let missing = WaysOut.missing(deliverable: Set(names), settings: configuration.main)
+        diagnostics += missing.map { finding in
+            // The stock configuration delivers by local(8): it starts, and mail for this host is refused with 451 until a way is given.
+            finding.location == nil ? Diagnostic(.warning, finding.message) : finding
         }
     }
 }
