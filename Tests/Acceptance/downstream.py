@@ -5,17 +5,32 @@ import shutil
 import subprocess
 import tempfile
 
-from postern import BINARY, end, free_port, port_open, wait_for
+from postern import BINARY, end, free_port, greets, port_open, wait_for
 
 POSTFIX_SHARE = "/usr/share/postfix"
 
 
+def settled(text):
+    """`text` with each parameter where it stands last, once.
+
+    A parameter that stands twice is a warning of every program that reads main.cf, postlogd included. Sent to a postlogd that has not begun to read,
+    eleven of them fill its socket (net.unix.max_dgram_qlen); postlogd then waits for itself, and everyone else for postlogd.
+    """
+    parameters = {}
+    for line in text.splitlines():
+        if line.strip():
+            name = line.split("=", 1)[0].strip()
+            parameters.pop(name, None)
+            parameters[name] = line
+    return "\n".join(parameters.values()) + "\n"
+
+
 class Postfix:
-    """A real Postfix that takes mail only over STARTTLS and after AUTH, and keeps it on hold. Needs root."""
+    """A real Postfix that takes mail only over STARTTLS and after AUTH unless `main` says otherwise, and keeps it on hold. Needs root."""
 
     USER, PASSWORD = "relay", "looking-glass"
 
-    def __init__(self):
+    def __init__(self, main=""):
         self.directory = tempfile.mkdtemp(prefix="postern-postfix-")
         os.chmod(self.directory, 0o755)
         self.port = free_port()
@@ -25,7 +40,7 @@ class Postfix:
         subprocess.run(
             [BINARY, "cert", "selfsigned", "--name", "localhost", "--out-cert", f"{self.directory}/cert.pem", "--out-key", f"{self.directory}/key.pem"],
             check=True, capture_output=True, timeout=60)
-        self.write("main.cf", f"""
+        self.write("main.cf", settled(f"""
 compatibility_level = 3.6
 queue_directory = {self.directory}/spool
 data_directory = {self.directory}/data
@@ -46,7 +61,7 @@ smtpd_tls_auth_only = yes
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_data_restrictions = check_client_access static:hold
 default_transport = discard:
-""")
+{main}"""))
         with open(f"{POSTFIX_SHARE}/master.cf.dist") as f:
             lines = f.read().splitlines()
         services = [f"127.0.0.1:{self.port} inet n - n - - smtpd"]
@@ -64,7 +79,12 @@ default_transport = discard:
         shutil.chown(f"{self.directory}/sasl/sasldb2", "root", "postfix")
         os.chmod(f"{self.directory}/sasl/sasldb2", 0o640)
         self.command("start")
-        wait_for(lambda: port_open(self.port), what=f"the downstream Postfix ({self.log()})")
+        try:
+            # A port that is open says nothing: master opens it before anyone can serve.
+            wait_for(lambda: greets(self.port), what="the downstream Postfix's greeting")
+        except AssertionError as failure:
+            self.remove()
+            raise AssertionError(f"{failure}\n{self.log()}") from None
 
     def write(self, name, text):
         with open(f"{self.directory}/{name}", "w") as f:

@@ -38,6 +38,18 @@ def port_open(port, host="127.0.0.1"):
         return False
 
 
+def greets(port, host="127.0.0.1"):
+    """Whether an SMTP server answers there; the connection is ended in order."""
+    try:
+        with socket.create_connection((host, port), timeout=5) as s:
+            if not s.recv(512).startswith(b"220"):
+                return False
+            s.sendall(b"QUIT\r\n")
+            return s.recv(512).startswith(b"221")
+    except OSError:
+        return False
+
+
 def end(process, sig=signal.SIGTERM, seconds=20):
     """Ends a process that this test started; returns its exit status."""
     if process.poll() is None:
