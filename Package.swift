@@ -122,7 +122,7 @@ let package = Package(
             name: "FuzzTargets",
             dependencies: [
                 "SMTPCore", "Settings", "MailLog", "Tables", "Routing", "Resolver", "Authentication", "Restrictions", "Cleanup", "HandOff",
-                "LoopTask", "Spool", "Relay", "Submission", "PosternDaemon", "PosternTesting", nio, nioEmbedded,
+                "LoopTask", "Spool", "TLS", "Relay", "Submission", "PosternDaemon", "PosternTesting", nio, nioEmbedded,
             ],
             path: "Tests/Fuzz/Targets"
         ),

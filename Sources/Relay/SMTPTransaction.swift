@@ -158,7 +158,7 @@ struct SMTPTransaction {
         if job.envelope.body == .eightBitMIME, session.capabilities.eightBitMIME { buffer.writeStaticString(" BODY=8BITMIME") }
         if job.envelope.needsUTF8, session.capabilities.smtpUTF8 { buffer.writeStaticString(" SMTPUTF8") }
         if session.capabilities.dsn {
-            if !job.envelope.envelopeID.isEmpty { buffer.writeString(" ENVID=\(XText.encoded(job.envelope.envelopeID))") }
+            if !job.envelope.envelopeID.isEmpty { buffer.writeString(" ENVID=\(XText.word(job.envelope.envelopeID))") }
             if let value = job.envelope.returns.parameter { buffer.writeString(" RET=\(value)") }
         }
         buffer.writeStaticString("\r\n")

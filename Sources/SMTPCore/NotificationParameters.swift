@@ -63,22 +63,29 @@ package enum EnvelopeIdentifier {
 
 /// The value of ORCPT (RFC 3461 section 4.2; RFC 6533 section 3 for the type utf-8), `type;address`.
 package enum OriginalRecipient {
-    /// Decoded. Control characters, which would break a report's lines, become `?`. nil when it is malformed.
+    /// Decoded. Control characters, which would break a report's lines, become `?`, and so does what is no atom's in the type, which
+    /// travels as it is. nil when it is malformed.
     package static func decoded(_ value: some Collection<UInt8>) -> String? {
         guard let semicolon = value.firstIndex(of: UInt8(ascii: ";")), semicolon != value.startIndex else { return nil }
         let type = String(decoding: value[..<semicolon], as: UTF8.self)
         let text = value[value.index(after: semicolon)...]
         guard let address = isUTF8(type) ? XText.decodedUnitext(text) : XText.decoded(text).map({ String(decoding: $0, as: UTF8.self) })
         else { return nil }
-        return "\(harmless(type));\(harmless(address))"
+        return "\(atom(type));\(harmless(address))"
     }
 
-    /// The parameter's value for a next hop, in ASCII.
+    private static func atom(_ text: String) -> String {
+        String(
+            decoding: text.utf8.map { $0 < 0x80 && (Address.isAtomText($0) || $0 == UInt8(ascii: ".")) ? $0 : UInt8(ascii: "?") },
+            as: UTF8.self
+        )
+    }
+
+    /// The parameter's value for a next hop: ASCII, and one word.
     package static func encoded(_ decoded: String) -> String {
         let parts = decoded.split(separator: ";", maxSplits: 1, omittingEmptySubsequences: false)
-        let address = parts.count > 1 ? String(parts[1]) : ""
-        return isUTF8(String(parts[0]))
-            ? "\(parts[0]);\(XText.encodedUnitext(address))" : "\(XText.encoded(String(parts[0])));\(XText.encoded(address))"
+        let (type, address) = (atom(String(parts[0])), parts.count > 1 ? String(parts[1]) : "")
+        return isUTF8(type) ? "\(type);\(XText.unitextWord(address))" : "\(type);\(XText.word(address))"
     }
 
     /// What a recipient without ORCPT gets: its address as the client gave it.

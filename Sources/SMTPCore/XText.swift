@@ -18,16 +18,44 @@ package enum XText {
     }
 
     /// The xtext form: what is not visible ASCII, `+` and `=` become `+HH`.
-    package static func encoded(_ text: String) -> String {
+    package static func encoded(_ text: String) -> String { encoded(text, alsoHides: []) }
+
+    private static func encoded(_ text: String, alsoHides hidden: [UInt8]) -> String {
         var out: [UInt8] = []
         for byte in text.utf8 {
-            if (0x21..<0x7F).contains(byte), byte != UInt8(ascii: "+"), byte != UInt8(ascii: "=") {
+            if (0x21..<0x7F).contains(byte), byte != UInt8(ascii: "+"), byte != UInt8(ascii: "="), !hidden.contains(byte) {
                 out.append(byte)
             } else {
                 out += [UInt8(ascii: "+"), digit(byte >> 4), digit(byte & 15)]
             }
         }
         return String(decoding: out, as: UTF8.self)
+    }
+
+    /// The xtext form, as one word of a command for all who read it. A quote or a bracket without its other half, or a backslash at the end,
+    /// would take the next word in, for servers such as smtpd(8) that read quotes everywhere: `ORCPT=rfc822;a" NOTIFY=NEVER`.
+    package static func word(_ text: String) -> String {
+        let plain = encoded(text)
+        return isOneWord(plain) ? plain : encoded(text, alsoHides: gluing)
+    }
+
+    /// As ``word(_:)``, of ``encodedUnitext(_:)``.
+    package static func unitextWord(_ text: String) -> String {
+        let plain = encodedUnitext(text)
+        return isOneWord(plain)
+            ? plain
+            : plain.utf8.reduce(into: "") { out, byte in
+                let isEscape = byte == UInt8(ascii: "\\")
+                out += gluing.contains(byte) && !isEscape ? "\\x{\(String(byte, radix: 16, uppercase: true))}" : String(UnicodeScalar(byte))
+            }
+    }
+
+    private static let gluing = Array("\"<>\\".utf8)
+
+    private static func isOneWord(_ text: String) -> Bool {
+        guard text.utf8.contains(where: { gluing.contains($0) }) else { return true }
+        let line = CommandLine("\(text) .")
+        return line.count == 2 && line.tokens[1].range.count == 1 && !line.tokens[0].isUnbalanced
     }
 
     /// Decodes unitext as leniently as smtpd(8): `\x{HEX}` stands for a character, all else for itself. nil where the braces hold no

@@ -25,7 +25,7 @@ for target in $targets; do
         printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" >"$WORK/corpus/$target/seed-$n"
     done
     log="$WORK/log/$target.log"
-    nice -n 10 "$fuzz" "$target" -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    nice -n 10 "$fuzz" "$target" -max_total_time="$seconds" -max_len=2048 -timeout=10 -rss_limit_mb=512 -malloc_limit_mb=64 -print_final_stats=1 \
         -dict="$WORK/$target.dict" -artifact_prefix="Tests/Fuzz/Found/$target/" \
         "$WORK/corpus/$target" "Tests/Fuzz/Corpus/$target" "Tests/Fuzz/Found/$target" >"$log" 2>&1
     status=$?

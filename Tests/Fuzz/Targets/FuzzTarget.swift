@@ -18,9 +18,9 @@ package struct FuzzTarget: Sendable {
     }
 
     package static let all: [FuzzTarget] = [
-        commandLine, path, parameters, data, headers, addressList, reply, dns, handOff, control, authentication, spool, configuration,
-        tables,
-        values, session, chunks, snapshot, proxy, xclient,
+        commandLine, path, parameters, xtext, data, headers, addressList, reply, dns, handOff, control, authentication, spool,
+        configuration,
+        tables, values, session, chunks, snapshot, proxy, xclient,
     ]
 
     /// The words in the form of libFuzzer's `-dict` files.

@@ -7,11 +7,12 @@ extension FuzzTarget {
         "session",
         words: [
             "EHLO x\r\n", "HELO x\r\n", "MAIL FROM:<a@b.example>\r\n", "RCPT TO:<c@d.example>\r\n", "DATA\r\n", ".\r\n", "RSET\r\n",
-            "NOOP\r\n",
-            "VRFY a\r\n", "QUIT\r\n", "AUTH PLAIN\r\n", "AUTH PLAIN AGEAYg==\r\n", "AUTH LOGIN\r\n", "*\r\n", "STARTTLS\r\n",
-            "GET / HTTP/1.1\r\n",
-            "\r\n", "\n.\n", "\r.\r", "\n.\r\n", "SIZE=1", "BODY=8BITMIME", "BDAT 5 LAST\r\n", "BDAT 0\r\n", "<>", "ETRN d\r\n", "HELP\r\n",
-            "XCLIENT A=b\r\n",
+            "NOOP\r\n", "VRFY a\r\n", "QUIT\r\n", "AUTH PLAIN\r\n", "AUTH PLAIN AGEAYg==\r\n", "AUTH LOGIN\r\n", "*\r\n", "STARTTLS\r\n",
+            "GET / HTTP/1.1\r\n", "\r\n", "\n.\n", "\r.\r", "\n.\r\n", " SIZE=1", " BODY=8BITMIME", "BDAT 5 LAST\r\n", "BDAT 0\r\n",
+            "BDAT 0 LAST\r\n", "<>", "ETRN d.example\r\n", "HELP\r\n", "XCLIENT ADDR=192.0.2.1\r\n", "XCLIENT LOGIN=a PROTO=ESMTP\r\n",
+            "XFORWARD NAME=a.example SOURCE=LOCAL\r\n", " SMTPUTF8", " RET=FULL", " ENVID=a+2Bb", " NOTIFY=SUCCESS,DELAY",
+            " ORCPT=rfc822;a+40b", " ORCPT=utf-8;\\x{E4}", "\u{E4}", "PROXY TCP4 192.0.2.1 192.0.2.2 1 25\r\n", "From: a, b@c (d)\r\n",
+            "Subject: x\r\n", "Bcc: a\r\n", "Received: x\r\n", "Message-Id: <x>\r\n", "HELO y\r\n", "FOO\r\n", " XVERP=+=", "BDAT ",
         ],
         seeds: [
             "\u{0}EHLO x\r\nMAIL FROM:<a@b.example> SIZE=10\r\nRCPT TO:<c@d.example>\r\nDATA\r\nSubject: x\r\n\r\nhello\r\n.\r\nQUIT\r\n",
@@ -20,130 +21,110 @@ extension FuzzTarget {
             "\u{1}EHLO x\r\nAUTH LOGIN\r\nYQ==\r\nYQ==\r\nMAIL FROM:<>\r\nRCPT TO:<\"a b\"@d.example>\r\nDATA\r\na\n.\nb\r\n.\r\n",
             "\u{2}HELO x\r\nMAIL FROM:<a@b>\nRCPT TO:<c@d.example>\nDATA\nx\n.\nQUIT\n",
             "\u{13}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\na\n.\r\nMAIL FROM:<evil@x>\r\n.\r\nQUIT\r\n",
+            "\u{4}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nSTARTTLS\r\nEHLO x\r\nAUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 5 LAST\r\na\r\nb\n",
+            "\u{14}EHLO x\r\nSTARTTLS\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nEHLO x\r\n",
+            "\u{34}EHLO x\r\nSTARTTLS\r\nnot a handshake\r\n",
+            "\u{5}EHLO x\r\nAUTH LOGIN\r\nYQ==\r\nYQ==\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\nQUIT\r\n",
+            "\u{6}EHLO x\r\nMAIL FROM:<a@b>\r\nSTARTTLS\r\nEHLO x\r\nAUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\n",
+            "\u{7}XCLIENT ADDR=192.0.2.1 NAME=a.example\r\nEHLO x\r\nXCLIENT ADDR=192.0.2.99 LOGIN=a\r\nEHLO x\r\nXFORWARD SOURCE=LOCAL\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\nx\r\n.\r\n",
+            "\u{7}XCLIENT ADDR=192.0.2.66\r\nEHLO x\r\nQUIT\r\n", "\u{8}EHLO x\r\nVRFY a\r\n",
+            "\u{18}PROXY TCP4 192.0.2.1 192.0.2.2 1025 25\r\nEHLO x\r\n", "\u{9}XCLIENT PROTO=SMTP\r\nEHLO x\r\nQUIT\r\n",
+            "\u{A}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example> NOTIFY=SUCCESS\r\nDATA\r\nFrom: a@b.example\r\nTo: x, y@z (w)\r\n\r\nhello\r\n.\r\n",
+            "\u{B}EHLO x\r\nMAIL FROM:<a> BODY=8BITMIME\r\nRCPT TO:<c@d.example>\r\nBDAT 12\r\nFrom: a, b\r\nBDAT 3 LAST\r\n\r\nx",
+            "\u{C}HELO y\r\nMAIL FROM:<a@b.example>\r\nFOO\r\ndata\r\nx\r\n.\r\nXCLIENT ADDR=192.0.2.1\r\nEHLO x\r\nBDAT 1\r\n",
+            "\u{D}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\na\rb\r\n.\r\nVRFY a\r\n",
+            "\u{E}EHLO x\r\nMAIL FROM:<\u{E4}@b.example> SMTPUTF8 RET=HDRS ENVID=x\r\nRCPT TO:<c@d.example> ORCPT=utf-8;\\x{E4}\r\nDATA\r\nx\r\n.\r\nMAIL FROM:<d@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n.\r\n",
+            "\u{F}EHLO x\r\nRCPT TO:<a>\r\nAUTH LOGIN\r\nYQ==\r\nYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYQ==\r\n",
         ],
         run: runSession
     )
 
-    private static let configurations: [[String: String]] = [
-        [:],
-        ["smtpd_forbid_bare_newline": "reject", "smtpd_helo_required": "yes", "smtpd_delay_reject": "no"],
-        ["smtpd_forbid_bare_newline": "no", "smtpd_forbid_unauth_pipelining": "no", "strict_rfc821_envelopes": "yes"],
-        [
-            "smtpd_forbid_unauth_pipelining": "no", "message_size_limit": "300", "smtpd_recipient_limit": "2",
-            "smtpd_junk_command_limit": "3",
-            "line_length_limit": "64", "smtpd_recipient_restrictions": "reject_non_fqdn_sender, permit_mynetworks, reject",
-            "always_add_missing_headers": "yes",
-        ],
-    ]
-
     @Sendable private static func runSession(_ bytes: [UInt8]) throws {
         guard let choice = bytes.first else { return }
-        let isStrict = choice & 3 != 2
-        let harness = try SessionHarness(configurations[Int(choice & 3)])
+        let configuration = SessionConfiguration.all[Int(choice & 15)]
         let input = bytes.dropFirst()
-        if choice & 0x10 == 0 {
-            try lockstep(harness, input)
+        let isLockstep = choice & 0x10 == 0
+        let harness = try connection(configuration, isLockstep: isLockstep, upgrade: isLockstep || choice & 0x20 == 0 ? .handshake : .none)
+        if isLockstep {
+            var dialogue = SessionDialogue(harness, configuration)
+            try dialogue.run(input)
         } else {
             for piece in Array(input).pieces(maximum: 1 + Int(choice >> 5) * 40) { harness.send(piece) }
         }
+        try check(harness, configuration, input)
+        guard !isLockstep, configuration.ignoresPackets else { return }
+        // The same once more, in one piece.
+        let whole = try connection(configuration, isLockstep: false, upgrade: .none)
+        whole.send(input)
+        try check(whole, configuration, input)
+        try require(
+            whole.output == harness.output && whole.queue.messages.count == harness.queue.messages.count,
+            "in pieces: \(shown(harness.output)), in one: \(shown(whole.output))"
+        )
+    }
+
+    private static func connection(
+        _ configuration: SessionConfiguration,
+        isLockstep: Bool,
+        upgrade: SessionHarness.Upgrade
+    ) throws -> SessionHarness {
+        try SessionHarness(
+            configuration.values,
+            upgrade: upgrade,
+            proxyHeader: isLockstep || configuration.isWrapped ? configuration.proxyHeader : "",
+            isWrapped: configuration.isWrapped
+        )
+    }
+
+    /// What must hold of a connection when it is over, which this sees to.
+    private static func check(_ harness: SessionHarness, _ configuration: SessionConfiguration, _ input: ArraySlice<UInt8>) throws {
         try harness.hangUp()
-        let replies = try parsed(harness.output)
+        let replies = try Replies.codes(harness.output)
         let lineEnds = input.count { $0 == 0x0A }
         // The greeting, a reply to each line, one to an over-long line, one at the end.
         try require(replies.count <= lineEnds + 3 + input.count / 64, "\(replies.count) replies to \(lineEnds) lines")
-        try checkMessages(harness, input, isStrict: isStrict)
+        if configuration.isStrict {
+            let ends = endsOfData(Array(input))
+            try require(harness.queue.messages.count <= ends, "\(harness.queue.messages.count) messages from \(ends) ends of data")
+        }
+        for message in harness.queue.messages { try check(message.envelope, message.content, configuration, Array(input)) }
         for line in harness.log.lines {
             try require(!line.utf8.contains(0x0A) && !line.utf8.contains(0x0D), "a line end in the log: \(line)")
         }
     }
 
-    /// Sends a line, wants its reply, sends the next.
-    private static func lockstep(_ harness: SessionHarness, _ input: ArraySlice<UInt8>) throws {
-        var known = try parsed(harness.output)
-        try require(known.count == 1, "\(known.count) greetings")
-        var rest = input
-        while let end = rest.firstIndex(of: 0x0A) {
-            let line = rest[...end]
-            rest = rest[(end + 1)...]
-            let before = known
-            guard let last = before.last, !harness.isClosed else { break }
-            harness.send(line)
-            known = try parsed(harness.output)
-            if line.starts(with: "STARTTLS".utf8) || takesContent(line) { return }
-            let new = known.count - before.count
-            if last == 354 {
-                // The message may be the last of too many errors.
-                try require(new <= 1 || (new == 2 && known.last == 421), "\(new) replies within DATA")
-            } else if new == 0, line.count > 60 {
-                // Over-long, and its connection may have been cut off without a word: seen by what follows.
-                return
-            } else {
-                // The error limit adds its own.
-                try require(new == 1 || (new == 2 && known.last == 421), "\(new) replies to \(shown(line)) in \(shown(harness.output))")
-            }
+    /// CRLF "." CRLF, also right behind a DATA that a bare line feed ended, and chunks.
+    private static func endsOfData(_ input: [UInt8]) -> Int {
+        guard input.count >= 3 else { return 0 }
+        let upper = input.map(\.asciiUppercased)
+        return upper.indices.dropLast(2).count { index in
+            if upper[index...].starts(with: "BDAT".utf8) { return true }
+            guard upper[index...].starts(with: ".\r\n".utf8) else { return false }
+            var before = upper[..<index]
+            guard before.popLast() == 0x0A else { return false }
+            if before.last == 0x0D { return true }
+            while before.last?.isBlank == true { before.removeLast() }
+            return before.suffix(4).elementsEqual("DATA".utf8)
         }
-        harness.send(rest)
     }
 
-    /// BDAT: what follows is no line.
-    private static func takesContent(_ line: ArraySlice<UInt8>) -> Bool { CommandLine(Array(line)).verbKey == VerbKey("BDAT".utf8) }
-
-    /// The codes of the replies; throws on anything that is not a complete reply.
-    private static func parsed(_ output: [UInt8]) throws -> [Int] {
-        var codes: [Int] = []
+    /// Nothing in a message that another server could take for the end of it, or for more than one word of a command.
+    private static func check(_ envelope: Envelope, _ content: [UInt8], _ configuration: SessionConfiguration, _ input: [UInt8]) throws {
         var previous: UInt8 = 0
-        for byte in output {
-            try require(byte != 0x0A || previous == 0x0D, "a bare line feed in \(shown(output))")
-            try require(previous != 0x0D || byte == 0x0A, "a bare carriage return in \(shown(output))")
+        for byte in content {
+            try require(byte != 0x0A || previous == 0x0D, "a bare line feed in a message")
+            if configuration.values["cleanup_replace_stray_cr_lf"] != "no" {
+                try require(previous != 0x0D || byte == 0x0A, "a bare carriage return in a message")
+            }
             previous = byte
         }
-        try require(output.isEmpty || previous == 0x0A, "half a line in \(shown(output))")
-        var open: Int?
-        for line in output.split(separator: 0x0A) {
-            let text = line.dropLast()
-            guard text.count >= 4, let code = Int(String(decoding: text.prefix(3), as: UTF8.self)), (200...599).contains(code) else {
-                throw FuzzViolation(description: "no reply: \(shown(line))")
-            }
-            let separator = text[text.startIndex + 3]
-            try require(separator == 0x20 || separator == 0x2D, "no reply: \(shown(line))")
-            if let open { try require(open == code, "two codes in one reply: \(shown(output))") }
-            open = separator == 0x2D ? code : nil
-            if open == nil { codes.append(code) }
-        }
-        try require(open == nil, "a reply without its end: \(shown(output))")
-        return codes
-    }
-
-    /// No more messages than ends of data, and nothing in them that another server could take for one.
-    private static func checkMessages(_ harness: SessionHarness, _ input: ArraySlice<UInt8>, isStrict: Bool) throws {
-        let content = Array(input)
-        if isStrict {
-            let mark = Array("\r\n.\r\n".utf8)
-            let ends = content.count < 5 ? 0 : (0...(content.count - 5)).count { content[$0..<($0 + 5)].elementsEqual(mark) }
-            let chunks =
-                content.count < 4
-                ? 0 : (0...(content.count - 4)).count { content[$0..<($0 + 4)].map(\.asciiUppercased) == Array("BDAT".utf8) }
-            // DATA ended by a bare LF leaves the dot's line without a CRLF before it.
-            let bare =
-                content.count < 3
-                ? 0
-                : (0...(content.count - 3)).count {
-                    content[$0..<($0 + 3)].elementsEqual(".\r\n".utf8) && ($0 == 0 || content[$0 - 1] == 0x0A)
-                }
-            try require(
-                harness.queue.messages.count <= max(ends, bare) + chunks,
-                "\(harness.queue.messages.count) messages from \(ends) ends of data"
-            )
-        }
-        for message in harness.queue.messages {
-            var previous: UInt8 = 0
-            for byte in message.content {
-                try require(byte != 0x0A || previous == 0x0D, "a bare line feed in a message")
-                try require(previous != 0x0D || byte == 0x0A, "a bare carriage return in a message")
-                previous = byte
-            }
-            for recipient in message.envelope.recipients { try checkOnward(recipient.address, from: content) }
-            if !message.envelope.sender.isNull { try checkOnward(message.envelope.sender, from: content) }
+        try require(content.isEmpty || previous == 0x0A, "a message that ends within a line")
+        if !envelope.sender.isNull { try checkOnward(envelope.sender, from: input) }
+        try checkEnvelopeID(envelope.envelopeID)
+        for recipient in envelope.recipients {
+            try checkOnward(recipient.address, from: input)
+            try require(recipient.notify.isValid, "NOTIFY \(recipient.notify)")
+            if !recipient.declaredOriginal.isEmpty { try checkOriginalRecipient(recipient.declaredOriginal) }
         }
     }
 }
