@@ -1,13 +1,19 @@
 /// How host and domain names are compared and walked in lists and tables. Names are compared in lower case, ASCII letters only.
 package enum DomainName {
     /// ASCII letters in lower case.
-    package static func folded(_ text: some StringProtocol) -> String {
-        if text.utf8.contains(where: { (0x41...0x5A).contains($0) }) {
-            String(decoding: text.utf8.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
-        } else {
-            String(text)
+    package static func folded(_ text: some StringProtocol) -> String { folded(String(text)) }
+
+    /// The same for a whole string. It runs for every domain of every recipient, and most are in lower case already: one look at the bytes,
+    /// no generic call, no copy.
+    package static func folded(_ text: String) -> String {
+        let utf8 = text.utf8.span
+        for index in utf8.indices where isUpperCase(utf8[index]) {
+            return String(decoding: text.utf8.map { isUpperCase($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
         }
+        return text
     }
+
+    private static func isUpperCase(_ byte: UInt8) -> Bool { byte &- 0x41 < 26 }
 
     /// `name`, then its parents: `c.b.a`, `b.a`, `a` when a parent stands for its subdomains, else `c.b.a`, `.b.a`, `.a`.
     package static func walk(_ name: String, subdomains: Bool) -> [String] {
