@@ -127,7 +127,10 @@ let package = Package(
             path: "Tests/Fuzz/Targets"
         ),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzTargets"]),
-        .testTarget(name: "PosternDaemonTests", dependencies: ["PosternDaemon", "Settings", "SMTPCore"]),
+        .testTarget(
+            name: "PosternDaemonTests",
+            dependencies: ["PosternDaemon", "HandOff", "LoopTask", "Spool", "Settings", "SMTPCore", nio, nioPosix]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

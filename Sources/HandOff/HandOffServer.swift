@@ -6,10 +6,11 @@ import Synchronization
 /// What the queue role does with messages that arrive: the spool, behind a protocol so that this room knows no files.
 /// Called on event loops; must not block.
 package protocol MessageIntake: AnyObject, Sendable {
-    /// A durable lease of fresh ids. May be called from any loop.
-    func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64>
-    /// Whether an earlier queue role has leased this id, durably: a message whose session began before a restart is still welcome.
-    func wasLeasedEarlier(_ id: QueueID) -> Bool
+    /// A durable lease of fresh ids. `completion` is called once, here or later on any thread, with nil if there are none to be had now.
+    func leaseQueueIDs(_ count: UInt32, completion: @escaping @Sendable (Range<UInt64>?) -> Void)
+    /// Uses up an id that an earlier queue role has leased, durably, for a message whose session began before a restart; false if it is not
+    /// such an id, or was used before.
+    func claimEarlier(_ id: QueueID) -> Bool
     func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt)
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake
     var storageIsShort: Bool { get }
@@ -26,51 +27,63 @@ package protocol LargeMessageIntake: AnyObject {
 /// Tells one connection the result of one commit; callable from any thread, once.
 package struct IntakeReceipt: Sendable {
     let id: QueueID
+    /// Bytes that the message takes in memory until then.
+    let size: Int
     let results: CompletedResults
 
-    package func completed(_ result: HandOffResult) { results.append(id, result) }
+    package func completed(_ result: HandOffResult) { results.append(id, result, size) }
 }
 
 /// Results on their way back to a loop: the writer's thread appends, the loop is woken once for a batch.
 package final class CompletedResults: Sendable {
-    private let pending = Mutex<[(id: QueueID, result: HandOffResult)]>([])
-    private let loop: any EventLoop
-    private let deliver: @Sendable ([(id: QueueID, result: HandOffResult)]) -> Void
+    struct Batch: Sendable {
+        var results: [(id: QueueID, result: HandOffResult)] = []
+        /// Bytes of memory that these messages took.
+        var size = 0
+    }
 
-    init(loop: any EventLoop, deliver: @escaping @Sendable ([(id: QueueID, result: HandOffResult)]) -> Void) {
+    private let pending = Mutex(Batch())
+    private let loop: any EventLoop
+    private let deliver: @Sendable (Batch) -> Void
+
+    init(loop: any EventLoop, deliver: @escaping @Sendable (Batch) -> Void) {
         self.loop = loop
         self.deliver = deliver
     }
 
-    func append(_ id: QueueID, _ result: HandOffResult) {
+    func append(_ id: QueueID, _ result: HandOffResult, _ size: Int) {
         let wasEmpty = pending.withLock { pending in
-            pending.append((id, result))
-            return pending.count == 1
+            pending.results.append((id, result))
+            pending.size += size
+            return pending.results.count == 1
         }
         if wasEmpty { loop.execute { self.deliver(self.take()) } }
     }
 
-    private func take() -> [(id: QueueID, result: HandOffResult)] {
+    private func take() -> Batch {
         pending.withLock { pending in
             let all = pending
-            pending.removeAll(keepingCapacity: true)
+            pending.results.removeAll(keepingCapacity: true)
+            pending.size = 0
             return all
         }
     }
 }
 
 /// The queue role's end of one connection.
-package final class HandOffServer: ChannelInboundHandler {
+package final class HandOffServer: ChannelDuplexHandler {
     package typealias InboundIn = ByteBuffer
+    package typealias OutboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    /// Large-message bytes of one connection that may wait for the disk before reading stops.
+    /// Bytes of one connection that may wait for the disk before reading stops.
     private static let appetite = 4 << 20
     private static let leaseSize: UInt32 = 2048
 
     private let intake: any MessageIntake
     private var reader = FrameReader()
-    private var leases: [Range<UInt64>] = []
+    private var leases = LeasedIDs()
+    private var isLeasing = false
     private var large: [QueueID: any LargeMessageIntake] = [:]
     private var results: CompletedResults?
     private var storageReports: RepeatedTask?
@@ -96,7 +109,11 @@ package final class HandOffServer: ChannelInboundHandler {
     package func handlerAdded(context: ChannelHandlerContext) {
         let channel = context.channel
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        results = CompletedResults(loop: context.eventLoop) { batch in bound.value.send(.completed(batch), on: channel) }
+        let here = NIOLoopBound(context, eventLoop: context.eventLoop)
+        results = CompletedResults(loop: context.eventLoop) { batch in
+            bound.value.send(.completed(batch.results), on: channel)
+            bound.value.written(batch.size, here.value)
+        }
         // Not only with results: while the disk is full there are none, and the smtpd role must learn that there is room again.
         storageReports = context.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .seconds(1)) { _ in
             bound.value.reportStorage(on: channel)
@@ -128,24 +145,31 @@ package final class HandOffServer: ChannelInboundHandler {
         guard let results else { return }
         switch frame {
         case .message(let id, let envelope, let content):
-            try claim(id)
-            intake.accept(id, envelope, content, receipt: IntakeReceipt(id: id, results: results))
+            let receipt = IntakeReceipt(id: id, size: content.readableBytes, results: results)
+            unwritten += receipt.size
+            guard try claim(id) else { return receipt.completed(.writeError) }
+            intake.accept(id, envelope, content, receipt: receipt)
         case .begin(let id, let envelope):
-            try claim(id)
-            large[id] = intake.begin(id, envelope)
+            if try claim(id) { large[id] = intake.begin(id, envelope) }
         case .chunk(let id, let bytes): append(bytes, to: id, context)
-        case .commit(let id): large.removeValue(forKey: id)?.commit(receipt: IntakeReceipt(id: id, results: results))
+        case .commit(let id):
+            let receipt = IntakeReceipt(id: id, size: 0, results: results)
+            if let message = large.removeValue(forKey: id) { message.commit(receipt: receipt) } else { receipt.completed(.writeError) }
         case .abort(let id): large.removeValue(forKey: id)?.abort()
-        case .requestQueueIDs: lease(on: context.channel)
+        case .requestQueueIDs: try lease(on: context.channel)
         default: throw MalformedFrame()
         }
     }
 
-    /// An id is good only on the connection it was leased to, or if an earlier queue role leased it. (That it serves once is the spool's
-    /// check.)
-    private func claim(_ id: QueueID) throws(MalformedFrame) {
-        guard large[id] == nil, leases.contains(where: { $0.contains(id.rawValue) }) || intake.wasLeasedEarlier(id) else {
-            throw MalformedFrame()
+    /// An id is good for one message, and only on the connection it was leased to, or if an earlier queue role leased it. False where that
+    /// cannot be told any more.
+    private func claim(_ id: QueueID) throws(MalformedFrame) -> Bool {
+        switch leases.claim(id) {
+        case .granted: return true
+        case .forgotten: return false
+        case .refused:
+            guard intake.claimEarlier(id) else { throw MalformedFrame() }
+            return true
         }
     }
 
@@ -158,19 +182,32 @@ package final class HandOffServer: ChannelInboundHandler {
         message.append(bytes) {
             loop.execute {
                 let (server, context) = bound.value
-                server.unwritten -= count
-                if server.readPending, server.unwritten < Self.appetite {
-                    server.readPending = false
-                    context.read()
-                }
+                server.written(count, context)
             }
         }
     }
 
-    private func lease(on channel: any Channel) {
-        let range = (try? intake.leaseQueueIDs(Self.leaseSize)) ?? 0..<0
-        leases.append(range)
-        if leases.count > 1024 { leases.removeFirst(512) }
+    /// Memory has been given back: perhaps more may be read.
+    private func written(_ count: Int, _ context: ChannelHandlerContext) {
+        unwritten -= count
+        guard readPending, unwritten < Self.appetite else { return }
+        readPending = false
+        context.read()
+    }
+
+    /// The answer may take as long as the disk does. (The other side bounds its wait, and asks no second time meanwhile.)
+    private func lease(on channel: any Channel) throws(MalformedFrame) {
+        guard !isLeasing else { throw MalformedFrame() }
+        isLeasing = true
+        let bound = NIOLoopBound(self, eventLoop: channel.eventLoop)
+        intake.leaseQueueIDs(Self.leaseSize) { range in
+            channel.eventLoop.execute { bound.value.leased(range ?? 0..<0, on: channel) }
+        }
+    }
+
+    private func leased(_ range: Range<UInt64>, on channel: any Channel) {
+        isLeasing = false
+        leases.add(range)
         send(.queueIDs(first: QueueID(rawValue: range.lowerBound), count: UInt32(range.count)), on: channel)
     }
 

@@ -77,7 +77,7 @@ struct Reporter: Sendable {
     ) async throws -> (message: GeneratedMessage, messageID: String) {
         let job = message.job
         let (returned, isHeaderOnly) = try await original(of: job, headerOnly: failures.isEmpty)
-        let id = try ledger.reserveQueueID()
+        let id = try await ledger.reserveQueueID()
         let now = WallClock.now()
         let recipient = forPostmaster ? settings.doubleBounceRecipient : job.envelope.sender
         let verdicts = message.verdicts

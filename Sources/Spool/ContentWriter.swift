@@ -154,7 +154,8 @@ package final class ContentWriter: Sendable {
         }
         switch result {
         case .failure(let error):
-            try? core.fileSystem.unlink(core.paths.content(id))
+            // A file that was there before is another message's.
+            if progress.withLock({ $0.file }) != nil { try? core.fileSystem.unlink(core.paths.content(id)) }
             receipt.completed(.failure(error))
         case .success(let record):
             let fact = JournalFact.message(id, record, isInFile: true)

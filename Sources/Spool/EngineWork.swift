@@ -52,6 +52,7 @@ enum EngineEffect: Sendable {
     case load(StoredMessage, isExpired: Bool)
     case removeContent(QueueID)
     case leased(UInt64)
+    case leaseFailed(SpoolError)
     /// Its crashes are to be forgotten.
     case forgive(QueueID)
     case event(SpoolEvent)

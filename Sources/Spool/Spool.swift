@@ -113,7 +113,7 @@ package final class Spool: Sendable, DeliveryLedger {
             engine.nextRun = engine.monotonic
             engine.nextSpaceCheck = engine.monotonic
         }
-        requestLease(0)
+        core.requestLease()
     }
 
     /// Hands out nothing more; mail is still taken, and waits for the next start.
@@ -137,34 +137,11 @@ package final class Spool: Sendable, DeliveryLedger {
             return thread
         }
         if let thread { thread.join() } else { core.turn(isClosing: true) }
+        core.failLease(.closed, finally: true)
         lock.withLock { $0 = nil }
     }
 
     // MARK: Taking mail
-
-    /// Fresh queue ids, never given before or again. Does not wait, except when more are asked for than the current lease holds.
-    package func reserveQueueIDs(_ count: Int) throws(SpoolError) -> Range<UInt64> {
-        let count = UInt64(max(count, 1))
-        for attempt in 0..<100 {
-            let (range, isLow) = core.lease.withLock { lease -> (Range<UInt64>?, Bool) in
-                let left = lease.limit - lease.next
-                guard left >= count else { return (nil, true) }
-                let range = lease.next..<lease.next + count
-                lease.next += count
-                return (range, left - count < core.options.queueIDLease / 2)
-            }
-            if isLow { requestLease(count) }
-            if let range { return range }
-            if core.inbox.withLock({ $0.isClosed }) { throw .closed }
-            if core.options.isManual { core.turn() } else if attempt > 0 { Semaphore().wait(seconds: 0.02) }
-        }
-        throw .writeFailed("no queue ids: the journal cannot be written")
-    }
-
-    private func requestLease(_ count: UInt64) {
-        let limit = core.lease.withLock { $0.next + count + core.options.queueIDLease }
-        _ = core.submit { $0.leaseUpTo = max($0.leaseUpTo ?? 0, limit) }
-    }
 
     /// Whether new mail is refused for want of space (`queue_minfree`); looked up at most once a second.
     package var storageIsShort: Bool { core.storageIsShort.load(ordering: .relaxed) }
@@ -195,7 +172,13 @@ package final class Spool: Sendable, DeliveryLedger {
 
     // MARK: DeliveryLedger
 
-    package func reserveQueueID() throws -> QueueID { QueueID(rawValue: try reserveQueueIDs(1).lowerBound) }
+    package func reserveQueueID() async throws -> QueueID {
+        let ids = try await withCheckedThrowingContinuation { continuation in
+            reserveQueueIDs(1) { continuation.resume(with: $0.mapError { $0 as any Error }) }
+        }
+        return QueueID(rawValue: ids.lowerBound)
+    }
+
     package func record(_ report: DeliveryReport) { core.record(report) }
 
     // MARK: Manual mode

@@ -29,11 +29,6 @@ final class SpoolCore: Sendable {
         var attempts: Int
     }
 
-    struct Lease {
-        var next: UInt64
-        var limit: UInt64
-    }
-
     let options: SpoolOptions
     let fileSystem: any SpoolFileSystem
     let clock: any SpoolClock
@@ -42,7 +37,8 @@ final class SpoolCore: Sendable {
     let pool: WorkerPool
     let inbox = Mutex(Inbox())
     let jobs = Mutex<[QueueID: Job]>([:])
-    let lease: Mutex<Lease>
+    let lease: Mutex<QueueIDLease>
+    let firstQueueID: UInt64
     let engine: Mutex<SpoolEngine>
     let agent = Mutex<(any DeliveryAgent)?>(nil)
     let crashes: Mutex<CrashRecord>
@@ -71,8 +67,8 @@ final class SpoolCore: Sendable {
         poisonous = engine.keep(crashes)
         self.crashes = Mutex(crashes)
         acknowledgements = Mutex(engine.acknowledgements)
-        let first = engine.index.queueIDLimit
-        lease = Mutex(Lease(next: first, limit: first))
+        firstQueueID = engine.index.queueIDLimit
+        lease = Mutex(QueueIDLease(first: firstQueueID))
         self.engine = Mutex(engine)
     }
 
@@ -173,7 +169,8 @@ final class SpoolCore: Sendable {
             let isTaken = pool.submit { [self] in try? fileSystem.unlink(paths.content(id)) }
             // The queue is being closed, and this is the writer's last turn.
             if !isTaken { try? fileSystem.unlink(paths.content(id)) }
-        case .leased(let limit): lease.withLock { $0.limit = max($0.limit, limit) }
+        case .leased(let limit): raiseLease(to: limit)
+        case .leaseFailed(let error): failLease(error)
         case .forgive(let id): crashes.withLock { $0.keep { $0 != id } }
         case .event(let event): observer.spoolEvent(event)
         }

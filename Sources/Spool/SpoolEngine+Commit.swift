@@ -94,7 +94,8 @@ extension SpoolEngine {
             case .bulk: bulkCount += 1
             case .hurry(let id): hurried.append(id)
             case .copy: copySegment = 0
-            case .lease, .end, .clock: break
+            case .lease: effects.append(.leaseFailed(reason))
+            case .end, .clock: break
             }
         }
         if bulkCount > 0 { endBulkPiece(.failure(reason), changed: 0) }

@@ -118,6 +118,11 @@ extension SpoolEngine {
         guard !accepts.isEmpty else { return }
         if storageIsShort { return refuse(accepts, .insufficientStorage, isVoid: true) }
         var accepts = accepts
+        // An id that is in use is no correct sender's, and nothing may happen to the message that has it.
+        if accepts.contains(where: { isTaken($0.id) }) {
+            refuse(accepts.filter { isTaken($0.id) }, .writeFailed("the queue id is in use"), isVoid: true)
+            accepts.removeAll { isTaken($0.id) }
+        }
         if accepts.contains(where: { $0.content == nil }) {
             do throws(FileSystemError) {
                 // The content files themselves have been flushed; their names must be durable before a record speaks of them.
@@ -134,8 +139,15 @@ extension SpoolEngine {
     mutating func refuse(_ accepts: [PendingAccept], _ error: SpoolError, isVoid: Bool) {
         for accept in accepts {
             effects.append(.complete(accept.receipt, .failure(error)))
-            if isVoid, accept.content == nil { effects.append(.removeContent(accept.id)) }
+            if isVoid, accept.content == nil, !isContentTaken(accept.id) { effects.append(.removeContent(accept.id)) }
         }
+    }
+
+    private func isTaken(_ id: QueueID) -> Bool { index[id] != nil || index.quarantine[id] != nil || removedInDelivery[id] != nil }
+
+    /// Whether the content file of that name is, or may be, another message's.
+    private func isContentTaken(_ id: QueueID) -> Bool {
+        index[id]?.isInFile ?? removedInDelivery[id]?.isInFile ?? (index.quarantine[id] != nil)
     }
 
     func planEnd(_ batch: inout Batch) {

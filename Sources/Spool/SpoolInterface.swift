@@ -3,7 +3,7 @@ package import SMTPCore
 
 /// A message to be put in the queue, content complete and in memory.
 package struct IncomingMessage: Sendable {
-    /// From ``Spool/reserveQueueIDs(_:)``; used for one message only.
+    /// From ``Spool/reserveQueueIDs(_:completion:)``; used for one message only.
     package var id: QueueID
     package var envelope: Envelope
     /// CRLF line ends, not dot-stuffed.

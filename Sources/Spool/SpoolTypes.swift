@@ -84,8 +84,8 @@ package struct DeliveryReport: Sendable {
 
 /// The relay's view of the spool. Any thread may call.
 package protocol DeliveryLedger: AnyObject, Sendable {
-    /// A fresh id for a bounce.
-    func reserveQueueID() throws -> QueueID
+    /// A fresh id for a bounce; waits for a flush if one is needed, and no longer than that takes.
+    func reserveQueueID() async throws -> QueueID
     /// Takes the report of a job exactly once. Deferred recipients are tried again after a back-off between `minimal_backoff_time` and
     /// `maximal_backoff_time`; a message without recipients left is removed. Durable within 100 ms.
     func record(_ report: DeliveryReport)

@@ -9,7 +9,7 @@ import Synchronization
 import Testing
 
 /// Keeps messages in memory and answers as it is told.
-private final class MemoryIntake: MessageIntake {
+final class MemoryIntake: MessageIntake {
     struct State {
         /// Ids below were leased by an earlier queue role.
         var first: UInt64 = 1000
@@ -18,35 +18,54 @@ private final class MemoryIntake: MessageIntake {
         var result = HandOffResult.stored
         var short = false
         var answers = true
+        /// Requests for ids are answered at all.
+        var leases = true
+        var waiting: [IntakeReceipt] = []
+        var earlier: Set<QueueID> = []
         /// So many requests for ids fail first.
         var leaseFailures = 0
     }
     let state = Mutex(State())
 
-    struct NoIDs: Error {}
-
-    func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64> {
-        try state.withLock { state in
+    func leaseQueueIDs(_ count: UInt32, completion: @escaping @Sendable (Range<UInt64>?) -> Void) {
+        let range: Range<UInt64>? = state.withLock { state in
             if state.leaseFailures > 0 {
                 state.leaseFailures -= 1
-                throw NoIDs()
+                return nil
             }
             defer { state.next += UInt64(count) }
             return state.next..<state.next + UInt64(count)
         }
+        if state.withLock({ $0.leases }) { completion(range) }
     }
 
     /// Another queue role takes over: ids leased so far are an earlier one's.
     func restart() { state.withLock { $0.first = $0.next } }
 
-    func wasLeasedEarlier(_ id: QueueID) -> Bool { state.withLock { id.rawValue < $0.first } }
+    func claimEarlier(_ id: QueueID) -> Bool {
+        state.withLock { state in id.rawValue < state.first && state.earlier.insert(id).inserted }
+    }
 
     func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt) {
         let result = state.withLock {
             if $0.result == .stored { $0.messages[id] = (envelope, content) }
             return $0.result
         }
-        if state.withLock({ $0.answers }) { receipt.completed(result) }
+        let answers = state.withLock { state in
+            if !state.answers { state.waiting.append(receipt) }
+            return state.answers
+        }
+        if answers { receipt.completed(result) }
+    }
+
+    /// Gives the answers that are due.
+    func answer() {
+        let waiting = state.withLock { state in
+            defer { state.waiting = [] }
+            state.answers = true
+            return state.waiting
+        }
+        for receipt in waiting { receipt.completed(.stored) }
     }
 
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake { Large(owner: self, id: id, envelope: envelope) }

@@ -40,7 +40,7 @@ final class TestLedger: DeliveryLedger {
 
     var reports: [DeliveryReport] { state.withLock { $0.reports } }
 
-    func reserveQueueID() throws -> QueueID {
+    func reserveQueueID() async throws -> QueueID {
         try state.withLock { state in
             if state.fails { throw NoID() }
             state.next += 1

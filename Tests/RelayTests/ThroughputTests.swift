@@ -14,7 +14,7 @@ import Testing
     private final class CountingLedger: DeliveryLedger {
         private let count = Mutex(0)
         var reported: Int { count.withLock { $0 } }
-        func reserveQueueID() throws -> QueueID { QueueID(rawValue: 1) }
+        func reserveQueueID() async throws -> QueueID { QueueID(rawValue: 1) }
         func record(_ report: DeliveryReport) { count.withLock { $0 += 1 } }
     }
 

@@ -2,23 +2,29 @@ import HandOff
 import NIOCore
 import SMTPCore
 import Spool
+import Synchronization
 
 /// The hand-off's messages, put into the spool.
 final class QueueIntake: MessageIntake {
     private let spool: Spool
     private let clock: any SpoolClock
-    /// Ids below were leased by queue roles before this one.
-    private let firstID: UInt64
+    /// Ids of queue roles before this one that have been used since it began. Each is that of a session older than this process.
+    private let earlier = Mutex<Set<QueueID>>([])
+    private static let earlierLimit = 100_000
 
-    init(spool: Spool, clock: any SpoolClock) throws {
+    init(spool: Spool, clock: any SpoolClock) {
         self.spool = spool
         self.clock = clock
-        firstID = try spool.reserveQueueIDs(1).lowerBound
     }
 
-    func wasLeasedEarlier(_ id: QueueID) -> Bool { id.rawValue < firstID }
+    func claimEarlier(_ id: QueueID) -> Bool {
+        guard id < spool.firstQueueID else { return false }
+        return earlier.withLock { $0.count < Self.earlierLimit && $0.insert(id).inserted }
+    }
 
-    func leaseQueueIDs(_ count: UInt32) throws -> Range<UInt64> { try spool.reserveQueueIDs(Int(count)) }
+    func leaseQueueIDs(_ count: UInt32, completion: @escaping @Sendable (Range<UInt64>?) -> Void) {
+        spool.reserveQueueIDs(Int(count)) { completion(try? $0.get()) }
+    }
 
     func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt) {
         let message = IncomingMessage(id: id, envelope: envelope, content: content, arrival: clock.wallTime())

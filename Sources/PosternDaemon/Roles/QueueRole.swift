@@ -66,7 +66,7 @@ final class QueueRole {
         let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool) { agent.flush() }
         queueControl.start()
         control.send(.ready)
-        serve(control, intake: try QueueIntake(spool: spool, clock: clock), group: group)
+        serve(control, intake: QueueIntake(spool: spool, clock: clock), group: group)
         // What waits for delivery waits for the next queue role, rather than to be deferred by this one.
         spool.pause()
         let reported = DispatchSemaphore(value: 0)
