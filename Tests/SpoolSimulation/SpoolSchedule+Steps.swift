@@ -53,7 +53,7 @@ extension SpoolSchedule {
         let recipients = (0..<Int.random(in: 1...3, using: &random)).map { "r\($0)@example.org" }
         let arrival = clock.wallTime()
         model.handedIn(id, size: size, to: recipients, arrival: arrival)
-        let receipt = Receipt { [self] result in answered(id, result) }
+        let receipt = RecordingReceipt { [self] result in answered(id, result) }
         if size > options.inlineLimit, chance(2) {
             try acceptLarge(spool, id, size, recipients, receipt)
         } else {
@@ -63,7 +63,7 @@ extension SpoolSchedule {
         if chance(2) { turn(spool) }
     }
 
-    private func acceptLarge(_ spool: Spool, _ id: QueueID, _ size: Int, _ recipients: [String], _ receipt: Receipt) throws {
+    private func acceptLarge(_ spool: Spool, _ id: QueueID, _ size: Int, _ recipients: [String], _ receipt: RecordingReceipt) throws {
         let writer = spool.beginLarge(id)
         var bytes = content(id, size)
         while let part = bytes.readSlice(length: min(bytes.readableBytes, 3_000)), part.readableBytes > 0 {
@@ -101,7 +101,7 @@ extension SpoolSchedule {
             if job.isExpired, clockWasSet || isBehind {
                 throw BrokenPromise("\(job.id) is given up for its age by a clock that cannot be trusted")
             }
-            if let bytes = try? whole(job.content), bytes != content(job.id, model.size(job.id)) {
+            if let bytes = try? read(job.content), bytes != content(job.id, model.size(job.id)) {
                 throw BrokenPromise("\(job.id) is delivered with other content than was accepted")
             }
         } catch {
@@ -191,7 +191,7 @@ extension SpoolSchedule {
         guard damages.isEmpty || mayMiss else { throw BrokenPromise("damage on a sound disk: \(damages)") }
         var seen: [QueueID: SpoolModel.Seen] = [:]
         for listing in try spool.list(limit: 10_000) {
-            let bytes = try? whole(spool.message(listing.id).content)
+            let bytes = try? read(spool.message(listing.id).content)
             if bytes == nil, !mayMiss, !disk.isStopped { throw BrokenPromise("\(listing.id) cannot be read") }
             seen[listing.id] = SpoolModel.Seen(
                 recipients: listing.recipients.map(\.address.description),

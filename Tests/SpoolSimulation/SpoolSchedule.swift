@@ -31,7 +31,7 @@ package final class SpoolSchedule: @unchecked Sendable {
 
     // Of the present life.
     var jobs: [DeliveryJob] = []
-    var events = EventLog()
+    var events = RecordingObserver()
     /// The spool has said that it cannot write at all, so its refusals need not be durable.
     var hasStopped = false
     var failuresBefore = 0
@@ -119,7 +119,7 @@ package final class SpoolSchedule: @unchecked Sendable {
 
     /// nil if a fault of the disk was in the way: nothing is lost by not starting.
     func open() throws -> Spool? {
-        events = EventLog()
+        events = RecordingObserver()
         hasStopped = false
         clockWasSet = false
         jobs = []
@@ -134,7 +134,7 @@ package final class SpoolSchedule: @unchecked Sendable {
         }
     }
 
-    func start(_ spool: Spool) { spool.start(agent: Agent { [self] job in activated(job) }) }
+    func start(_ spool: Spool) { spool.start(agent: RecordingAgent { [self] job in activated(job) }) }
 
     private func end() {
         trace("end; stopped \(disk.isStopped)")

@@ -1,3 +1,4 @@
+import PosternTesting
 import SMTPCore
 import Spool
 import Testing

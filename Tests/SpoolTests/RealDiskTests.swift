@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import PosternTesting
 import SMTPCore
 import Spool
 import Synchronization
