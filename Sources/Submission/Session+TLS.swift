@@ -32,8 +32,8 @@ extension Session {
 
     /// A TLS handshake record stands where a command, or nothing yet, was due.
     var startsWithTLSHello: Bool {
-        let bytes = feeder.input.readableBytesView.prefix(3)
-        return tls == nil && bytes.elementsEqual([0x16, 0x03, bytes.last ?? 0]) && bytes.count == 3
+        // Asked before each line: no view, no copy. The third byte, the minor version, may be any.
+        tls == nil && feeder.input.readableBytes >= 3 && feeder.input.getInteger(at: feeder.input.readerIndex) == UInt16(0x1603)
     }
 
     /// Nothing is sent: the client would take it for a broken TLS record.
