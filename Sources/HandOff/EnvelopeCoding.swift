@@ -61,6 +61,14 @@ extension Envelope {
     }
 }
 
+extension Recipient {
+    /// Bytes in a frame.
+    package var encodedLength: Int {
+        func length(_ address: Address) -> Int { 8 + address.localPart.utf8.count + (address.domain?.utf8.count ?? 0) }
+        return length(address) + (original.map(length) ?? 0) + 6 + declaredOriginal.utf8.count
+    }
+}
+
 extension ByteBuffer {
     fileprivate mutating func writeText(_ text: String) {
         let at = writerIndex

@@ -38,6 +38,9 @@ extension HandOffFrame {
     package static let wholeMessageLimit = 64 * 1024
     /// The largest frame: an envelope of very many recipients and a whole small message.
     static let maximumLength = 32 << 20
+    /// What the recipients of one message may take (``SMTPCore/Recipient/encodedLength``). A frame that is too large would end the
+    /// connection, and with it other clients' messages.
+    package static let recipientsLimit = 16 << 20
 
     private enum Kind: UInt8 {
         case message = 1

@@ -17,8 +17,15 @@ package struct ServerReply: Sendable, Hashable {
     package var isTransientFailure: Bool { (400..<500).contains(code) }
     package var isPermanentFailure: Bool { code >= 500 }
 
-    /// The reply on one line, as Postfix logs it: every line with its code, joined by blanks.
-    package var logText: String { text.utf8.contains(0x0A) ? text.split(separator: "\n").joined(separator: " ") : text }
+    /// The reply on one line, as Postfix logs it: every line with its code, joined by blanks. Cut to ``logTextLimit`` bytes: it is kept for
+    /// each recipient of a message, and the server chose its length.
+    package var logText: String {
+        let kept = text.utf8.count <= Self.logTextLimit ? text : String(decoding: text.utf8.prefix(Self.logTextLimit), as: UTF8.self)
+        return kept.utf8.contains(0x0A) ? kept.split(separator: "\n").joined(separator: " ") : kept
+    }
+
+    /// `line_length_limit`'s default.
+    package static let logTextLimit = 2048
 
     /// The text of each line behind code and separator.
     package var lines: [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false).map { $0.dropFirst(4) } }

@@ -98,7 +98,7 @@ extension Session {
         switch await policy.commandFilter.lookup(key) {
         case .notFound: return bytes
         case .found(let replacement):
-            log.info("\(clientText): replacing command \"\(Self.printable(bytes))\" with \"\(replacement)\"")
+            log.info("\(clientText): replacing command \"\(Self.printable(Self.withoutSecrets(bytes)))\" with \"\(replacement)\"")
             return Array(replacement.utf8)
         case .failed(let reason):
             log.warning("\(reason) for \"\(Self.printable(key.utf8))\"")
@@ -137,7 +137,7 @@ extension Session {
     func logImproperPipelining(after state: String) {
         if facts.pipelinedImproperly { return }
         facts.pipelinedImproperly = true
-        let data = Self.escaped(feeder.input.readableBytesView.prefix(100))
+        let data = state == "AUTH" ? "..." : Self.escaped(Self.withoutSecrets(feeder.input.readableBytesView.prefix(100)))
         log.info("improper command pipelining after \(state) from \(clientText): \(data)")
     }
 

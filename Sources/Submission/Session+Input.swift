@@ -39,7 +39,9 @@ extension Session {
                 refuseTLSHello()
                 return nil
             }
-            if let line = takeLine(limit: limit) { return line.isTooLong ? await skipRest(of: line, beyond: limit) : line }
+            if let line = takeLine(limit: limit) {
+                return line.isTooLong ? await skipRest(of: line, beyond: limit, isCommand: isCommand) : line
+            }
             commandsSinceYield = 0
             await flush()
             if isLost { return nil }
@@ -80,8 +82,10 @@ extension Session {
     }
 
     /// Skips the rest of an over-long line. A client that goes on for as long again is not speaking SMTP: its input is cut off.
-    private func skipRest(of line: InputLine, beyond limit: Int) async -> InputLine? {
-        log.warning("\(clientText): request longer than \(limit): \(Self.printable(line.bytes.prefix(30)))...")
+    private func skipRest(of line: InputLine, beyond limit: Int, isCommand: Bool) async -> InputLine? {
+        // A response of AUTH is a password, or half of one.
+        let beginning = isCommand ? Self.printable(Self.withoutSecrets(line.bytes).prefix(30)) : ""
+        log.warning("\(clientText): request longer than \(limit): \(beginning)...")
         let deadline = NIODeadline.now() + policy.timeout
         var left = limit
         while left > 0 {

@@ -46,6 +46,20 @@ extension Session {
         return decision
     }
 
+    /// Commands for the log: of AUTH only the mechanism, and nothing that follows it, which may be the responses.
+    static func withoutSecrets(_ bytes: some Collection<UInt8>) -> [UInt8] {
+        var out: [UInt8] = []
+        for line in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+            let words = line.split(whereSeparator: \.isBlank)
+            if words.count > 1, words[0].elementsEqual("auth".utf8, by: { $0.asciiLowercased == $1 }) {
+                return out + line[..<words[1].endIndex] + Array("...".utf8)
+            }
+            out += line + [UInt8(ascii: "\n")]
+        }
+        out.removeLast()
+        return out
+    }
+
     /// Bytes as log text: control characters and non-ASCII become `?`.
     static func printable(_ bytes: some Sequence<UInt8>) -> String {
         String(decoding: bytes.map { (0x20..<0x7F).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)

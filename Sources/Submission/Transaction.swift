@@ -16,6 +16,8 @@ struct Transaction {
     var recipients: [Recipient] = []
     /// Who else gets the message: further results of aliases, and blind copies.
     var copies: [Recipient] = []
+    /// Bytes that ``recipients`` and ``copies`` take on their way to the queue.
+    var recipientsLength = 0
     /// The first accepted recipient as the client gave it, for the log of what happens after RCPT.
     var firstRecipient: Address?
     /// Known from the first accepted recipient on.

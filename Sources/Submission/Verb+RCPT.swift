@@ -51,11 +51,19 @@ extension Session {
                 declaredOriginal: parameters.originalRecipient
             )
         }
+        let length = (recipients + copies).reduce(transaction?.recipientsLength ?? 0) { $0 + $1.encodedLength }
+        // An alias of a thousand members, named a thousand times with another ORCPT each.
+        if length > HandOffFrame.recipientsLimit { return .reply(Self.tooManyRecipients) }
         let recipient = recipients.removeFirst()
         let reply = await accept(given, recipient)
-        if reply.isPositive { transaction?.copies += recipients + copies }
+        if reply.isPositive {
+            transaction?.copies += recipients + copies
+            transaction?.recipientsLength = length
+        }
         return .reply(reply)
     }
+
+    private static let tooManyRecipients = Reply(452, .init(4, 5, 3), "Error: too many recipients")
 
     /// Beyond the limit a client is told to come back with the rest (RFC 5321 section 4.5.3.1.10); that is no error of its own at first.
     private func overRecipientLimit() -> Outcome? {
@@ -63,7 +71,7 @@ extension Session {
         guard limits.recipients > 0, let transaction, transaction.recipients.count >= limits.recipients else { return nil }
         self.transaction?.recipientOvershoot += 1
         let isForgiven = transaction.recipientOvershoot < limits.recipientOvershoot
-        return Outcome(reply: Reply(452, .init(4, 5, 3), "Error: too many recipients"), succeeded: isForgiven)
+        return Outcome(reply: Self.tooManyRecipients, succeeded: isForgiven)
     }
 
     private func accept(_ given: Address, _ recipient: Recipient) async -> Reply {

@@ -23,6 +23,7 @@ extension Session {
         let succeeded = await openTLS(lostAfter: "STARTTLS")
         // What was said in plaintext may have been said by anyone (RFC 3207 section 4.2).
         endTransaction()
+        forwarded = nil
         facts.heloName = nil
         isExtended = false
         facts.saslMethod = nil

@@ -1,7 +1,8 @@
-import HandOff
 import NIOCore
 import SMTPCore
 import Testing
+
+@testable import HandOff
 
 @Suite struct FrameTests {
     static let envelope: Envelope = {
@@ -35,6 +36,22 @@ import Testing
             .message(id, envelope, bytes), .begin(id, envelope), .chunk(id, bytes), .commit(id), .abort(id), .requestQueueIDs,
             .queueIDs(first: id, count: 7), .completed([(id, .stored), (id, .writeError)]), .storage(isShort: true),
         ]
+    }
+
+    /// 16 MB in reads of 1 kB: copied at each read, they would be 130 GB.
+    @Test func aLargeEnvelopeArrivesInManyReads() throws {
+        var envelope = Self.envelope
+        envelope.recipients = (0..<8000).map {
+            Recipient(address: Address(localPart: "r\($0)", domain: "d.example"), declaredOriginal: String(repeating: "x", count: 2000))
+        }
+        var wire = ByteBuffer()
+        for _ in 0..<2 { HandOffFrame.begin(QueueID(rawValue: 1), envelope).encode(into: &wire) }
+        var reader = FrameReader()
+        var found: [Envelope] = []
+        while let piece = wire.readSlice(length: min(1000, wire.readableBytes)), piece.readableBytes > 0 {
+            try reader.feed(piece) { frame in if case .begin(_, let envelope) = frame { found.append(envelope) } }
+        }
+        #expect(found == [envelope, envelope])
     }
 
     @Test(arguments: frames) func aFrameSurvivesTheWireSplitAtEveryByte(_ frame: HandOffFrame) throws {

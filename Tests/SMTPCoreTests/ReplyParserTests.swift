@@ -77,4 +77,17 @@ import Testing
         while let reply = parser.next() { replies.append(reply) }
         return replies
     }
+
+    /// A verdict is kept for each recipient of a message: 250 lines of 200 bytes are not.
+    @Test func theTextForTheLogIsCut() throws {
+        var parser = ReplyParser()
+        let text = (0..<250).map { "550\($0 < 249 ? "-" : " ")5.1.1 \(String(repeating: "\u{E4}", count: 100))\r\n" }.joined()
+        try parser.consume(Array(text.utf8).span)
+        let parsed = parser.next()
+        let reply = try #require(parsed)
+        #expect(reply.lines.count == 250)
+        #expect(reply.logText.utf8.count <= ServerReply.logTextLimit + 3)
+        #expect(reply.logText.hasPrefix("550-5.1.1 \u{E4}"))
+        #expect(!reply.logText.contains("\n"))
+    }
 }

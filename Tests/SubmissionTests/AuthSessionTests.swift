@@ -41,6 +41,38 @@ private struct ScriptedAuthenticator: Authenticator {
 @Suite struct AuthSessionTests {
     static let settings = ["smtpd_sasl_auth_enable": "yes", "smtpd_error_sleep_time": "0", "smtpd_sasl_authenticated_header": "yes"]
 
+    /// What is shown of a client's lines never has the response of an AUTH in it.
+    @Test(arguments: [
+        ("too early", "HELO h\r\nAUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n", "improper command pipelining after HELO from *: AUTH PLAIN..."),
+        (
+            "too early, in two steps", "HELO h\r\nauth login\r\nYWxpY2U=\r\nc2VjcmV0\r\n",
+            "improper command pipelining after HELO from *: auth login..."
+        ),
+        ("behind AUTH", "AUTH LOGIN\r\nYWxpY2U=\r\nc2VjcmV0\r\n", "improper command pipelining after AUTH from *: ..."),
+        (
+            "a long command", "AUTH PLAIN AGFsaWNlAHNlY3JldA==\(String(repeating: "c2VjcmV0", count: 300))\r\n",
+            "*request longer than 2048: AUTH PLAIN......"
+        ),
+        (
+            "a long response", "AUTH LOGIN\r\n\u{0}\(String(repeating: "c2VjcmV0", count: 2000))\r\n",
+            "*request longer than 12288: ..."
+        ),
+    ])
+    func secretsStayOutOfTheLog(_ example: (name: String, sent: String, logged: String)) async throws {
+        try await SessionServer.run(Self.settings, authenticator: ScriptedAuthenticator()) { server in
+            let client = try await DialogueConnection.connect(port: server.port)
+            _ = try await client.reply()
+            // A NUL stands for the wait between a command and what answers its reply.
+            for (index, part) in example.sent.split(separator: "\u{0}").enumerated() {
+                if index > 0 { _ = try await client.line() }
+                try await client.send(String(part))
+            }
+            #expect(await server.log.line(matching: example.logged.hasPrefix("*") ? example.logged : "*\(example.logged)") != nil)
+            let lines = server.log.lines
+            #expect(!lines.contains { $0.contains("c2VjcmV0") || $0.contains("AGFsaWNl") || $0.contains("YWxpY2U") }, "\(lines)")
+        }
+    }
+
     @Test func theWholeExchange() async throws {
         try await SessionServer.run(Self.settings, authenticator: ScriptedAuthenticator()) { server in
             let client = try await DialogueConnection.connect(port: server.port)

@@ -43,6 +43,30 @@ import Testing
         }
     }
 
+    /// Each has another ORCPT, so that none is a duplicate: the envelope would outgrow what the queue takes, and the process.
+    @Test func anAliasOfManyMembersNamedManyTimes() async throws {
+        let members = (0..<900).map { "m\($0)@d.example" }.joined(separator: " ")
+        let settings = ["virtual_alias_maps": "inline:{ {all@v.example=\(members)} }", "virtual_alias_domains": "v.example"]
+        try await SessionServer.run(settings) { server in
+            let client = try await DialogueConnection.connect(port: server.port)
+            _ = try await client.reply()
+            _ = try await client.command("EHLO h")
+            _ = try await client.command("MAIL FROM:<a@b.example>")
+            var accepted = 0
+            for number in 0..<12 {
+                try await client.send("RCPT TO:<all@v.example> ORCPT=x;\(number)\(String(repeating: "y", count: 1900))\r\n")
+                let line = try await client.line()
+                if line == "250 2.1.5 Ok" { accepted += 1 } else { #expect(line == "452 4.5.3 Error: too many recipients") }
+            }
+            #expect((8..<12).contains(accepted))
+            _ = try await client.command("DATA")
+            #expect(try await client.command("x\r\n.").hasPrefix("250 2.0.0 Ok: queued as "))
+            let envelope = try #require(server.queue.messages.first?.envelope)
+            #expect(envelope.recipients.count == accepted * 900)
+            #expect(envelope.recipients.reduce(0) { $0 + $1.encodedLength } <= HandOffFrame.recipientsLimit)
+        }
+    }
+
     @Test func aMegabyteCommandIsCutOff() async throws {
         try await SessionServer.run { server in
             let client = try await DialogueConnection.connect(port: server.port)
