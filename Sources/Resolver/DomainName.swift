@@ -1,15 +1,21 @@
 package import SMTPCore
 
-/// A domain name as the DNS carries it (RFC 1035 section 3.1), lower-cased, so that equal names compare equal.
+/// A domain name as the DNS carries it (RFC 1035 section 3.1), in the letters it came in; names that differ only in case are equal.
 package struct DomainName: Sendable, Hashable, CustomStringConvertible {
     /// Length-prefixed labels and the final zero, uncompressed; at most 255 bytes.
     let wire: [UInt8]
 
     /// `wire` must be well formed: labels of 1 to 63 bytes, one final zero, at most 255 bytes in all.
-    init(wire: [UInt8]) {
-        // Length bytes (at most 63) lie below "A", so lower-casing the whole touches only label text.
-        self.wire = wire.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
+    init(wire: [UInt8]) { self.wire = wire }
+
+    package static func == (one: DomainName, other: DomainName) -> Bool {
+        one.wire.count == other.wire.count && zip(one.wire, other.wire).allSatisfy { folded($0) == folded($1) }
     }
+
+    package func hash(into hasher: inout Hasher) { for byte in wire { hasher.combine(Self.folded(byte)) } }
+
+    /// Length bytes (at most 63) lie below "A", so this changes only label text.
+    private static func folded(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
 
     /// Parses dotted text with or without the final dot. nil for the empty name, empty labels, and names or labels that are too long.
     package init?(_ text: String) {

@@ -29,6 +29,8 @@ package struct PeerName: Sendable, Hashable {
         case verified
         /// No PTR record.
         case none
+        /// The PTR name is no host name; the text is Postfix's warning.
+        case malformed(String)
         /// The name does not map back to the client's address; the reason is for the log.
         case forged(String)
         /// A look-up failed for the moment.
@@ -48,6 +50,8 @@ package struct PeerName: Sendable, Hashable {
     }
 
     package static let unknown = PeerName(name: "unknown", reverseName: "unknown", status: .none)
+
+    static func malformed(_ problem: String) -> PeerName { PeerName(name: "unknown", reverseName: "unknown", status: .malformed(problem)) }
 }
 
 /// Hosts and DNS, as rules and the relay ask them. Implementations bound their time and never block a loop.

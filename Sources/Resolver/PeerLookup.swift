@@ -5,13 +5,14 @@ internal import Synchronization
 extension StubResolver {
     /// The name of a client: hosts, then PTR; then the forward check in the client's address family, all within ``ResolverLimits/peerTime``.
     ///
-    /// Of several PTR records the first counts. A PTR name that is not a host name counts as none. The reason of `forged` and of a
-    /// temporary failure of the forward check (`reverseName` is known then) is what Postfix prints after
-    /// `warning: hostname NAME does not resolve to address ADDR: `; empty where it prints nothing more.
+    /// Of several PTR records the first counts. A PTR name that the C library does not take for a name counts as none, one that Postfix
+    /// does not take as malformed. The reason of `forged` and of a temporary failure of the forward check (`reverseName` is known then) is
+    /// what Postfix prints after `warning: hostname NAME does not resolve to address ADDR: `; empty where it prints nothing more.
     package func peerName(of address: IPAddress) async -> PeerName {
         let address = address.unmapped
         if let name = configuration.hosts.name(of: address) ?? Self.loopbackName(address) {
-            return HostnameSyntax.isValid(name) ? PeerName(name: name, reverseName: name, status: .verified) : .unknown
+            if let problem = HostnameSyntax.problem(of: name) { return .malformed(problem) }
+            return PeerName(name: name, reverseName: name, status: .verified)
         }
         guard peers.enter(address) else {
             let reason = "too many name look-ups for clients of this network"
@@ -22,7 +23,8 @@ extension StubResolver {
         let question = DNSQuestion(name: DomainName(reverse: address), type: .ptr)
         switch await desk.answer(to: question, purpose: .peer, deadline: deadline) {
         case .records(let records):
-            guard case .name(let name)? = records.first, HostnameSyntax.isValid(name.description) else { return .unknown }
+            guard case .name(let name)? = records.first, HostnameSyntax.passesTheLibrary(name) else { return .unknown }
+            if let problem = HostnameSyntax.problem(of: name.isRoot ? "." : name.description) { return .malformed(problem) }
             return await check(name, of: address, deadline: deadline)
         case .noData, .noSuchDomain: return .unknown
         case .failure(let reason): return PeerName(name: "unknown", reverseName: "unknown", status: .temporaryFailure(reason))

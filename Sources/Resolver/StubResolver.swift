@@ -80,7 +80,8 @@ package final class StubResolver: NameService {
         }
         let exchangers: [MailExchanger] = records.compactMap { record in
             guard case .mailExchanger(let preference, let host) = record, HostnameSyntax.isValid(host.description) else { return nil }
-            return MailExchanger(preference: preference, host: host.description)
+            // Next hops are keys of caches and of what is known of destinations.
+            return MailExchanger(preference: preference, host: host.description.lowercased())
         }
         if exchangers.isEmpty { return .temporaryFailure("no MX record names a valid host") }
         return .found(exchangers.sorted { $0.preference < $1.preference })

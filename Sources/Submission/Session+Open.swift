@@ -41,14 +41,24 @@ extension Session {
 
     private func identifyClient() async {
         if policy.peerNameLookup { facts.peerName = await service.names.peerName(of: clientAddress) }
-        let peer = facts.peerName
-        if case .forged(let reason) = peer.status {
-            let detail = reason.isEmpty ? "" : ": \(reason)"
-            log.warning("hostname \(peer.reverseName) does not resolve to address \(clientAddress)\(detail)")
-        }
+        warnOfPeerName()
         nameClient()
         isXForwardAuthorized = await policy.trust.xforward.contains(clientAddress, name: knownName) == .yes
         await authorizeClient()
+    }
+
+    private func warnOfPeerName() {
+        let peer = facts.peerName
+        switch peer.status {
+        case .malformed(let problem): log.warning(problem)
+        case .forged(let reason):
+            let detail = reason.isEmpty ? "" : ": \(reason)"
+            log.warning("hostname \(peer.reverseName) does not resolve to address \(clientAddress)\(detail)")
+        // Where the PTR record itself could not be had there is no name to warn of.
+        case .temporaryFailure(let reason) where peer.reverseName != PeerName.unknown.reverseName:
+            log.warning("hostname \(peer.reverseName) does not resolve to address \(clientAddress): \(reason)")
+        case .verified, .none, .temporaryFailure: break
+        }
     }
 
     /// `name[addr]`, as log lines and replies show the client.

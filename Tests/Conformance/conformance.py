@@ -67,7 +67,7 @@ class Outcome:
         text = re.sub(r"size=\d+, nrcpt", "size=*, nrcpt", text)
         text = re.sub(r"\d{14}\.QID@", "TIME.QID@", text)
         text = re.sub(r"\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}( \(\w+\))?", "DATE", text)
-        return re.sub(r"(\[127\.0\.0\.1\]|for service 127\.0\.0\.1):\d+", r"\1:PORT", text)
+        return re.sub(r"(\[127(?:\.\d+){3}\]|for service 127\.0\.0\.1):\d+", r"\1:PORT", text)
 
 
 def in_order(log):

@@ -19,6 +19,8 @@ class Dialogue:
     def __init__(self, path, name):
         self.path, self.name = path, name
         self.parameters, self.steps, self.shows, self.differs = {}, [Step(0, "new")], [], []
+        # The address that the client has; None for 127.0.0.1.
+        self.client = None
         with open(path, encoding="utf-8") as f:
             self.lines = f.read().split("\n")
         for number, line in enumerate(self.lines, 1):
@@ -73,8 +75,9 @@ def matches(text, pattern):
 class Connection:
     """The client's end. Lines come without CRLF; `<EOF>` is the end, `<nothing>` a wait in vain."""
 
-    def __init__(self, port, wrapper=False, timeout=10):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port, wrapper=False, timeout=10, client=None):
+        server, source = ("::1" if ":" in (client or "") else "127.0.0.1"), (client, 0) if client else None
+        self.socket = socket.create_connection((server, port), timeout=timeout, source_address=source)
         self.timeout, self.buffer = timeout, b""
         if wrapper:
             self.start_tls()
@@ -147,7 +150,7 @@ def answers(dialogue, port):
         if step.kind in ("new", "another"):
             if connection:
                 others.append(connection) if step.kind == "another" else connection.close()
-            connection = Connection(port, wrapper)
+            connection = Connection(port, wrapper, client=dialogue.client)
         elif step.kind == "close":
             connection.close()
         elif step.kind == "tls":

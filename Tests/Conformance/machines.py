@@ -120,7 +120,9 @@ class RecorderSession(socketserver.StreamRequestHandler):
 class Machine:
     """What both servers have in common: directory, configuration, log."""
 
-    def __init__(self, dialogues, binary):
+    def __init__(self, dialogues, binary, inside=()):
+        """`inside`: a command ahead of those that start the server, such as one that gives it other files in /etc."""
+        self.inside = list(inside)
         self.directory = tempfile.mkdtemp(prefix="postern-conformance-", dir="/tmp")
         os.chmod(self.directory, 0o755)
         for name in ("spool", "data", "sasl"):
@@ -226,7 +228,7 @@ class Postern(Machine):
 
     def start(self):
         with open(self.path("stderr"), "w") as stderr:
-            self.process = subprocess.Popen([self.binary, "start", "-c", self.directory, "--foreground"], stderr=stderr)
+            self.process = subprocess.Popen([*self.inside, self.binary, "start", "-c", self.directory, "--foreground"], stderr=stderr)
         self.started()
         return self
 
@@ -262,7 +264,7 @@ class Postfix(Machine):
         return "\n".join(lines) + "\n"
 
     def start(self):
-        self.command(["postfix", "-c", self.directory, "start"])
+        self.command([*self.inside, "postfix", "-c", self.directory, "start"])
         self.started()
         return self
 

@@ -22,7 +22,7 @@ import Testing
                 if target == "servfail" { return [Response(query, code: 2).bytes] }
                 return [Response(query, answers: [.ptr(name, target)]).bytes]
             }
-            switch hosts[name] {
+            switch hosts[name.lowercased()] {
             case nil: return [Response(query, code: 3, authorities: [soa]).bytes]
             case "servfail": return [Response(query, code: 2).bytes]
             case "nodata": return [Response(query, authorities: [soa]).bytes]
@@ -40,17 +40,17 @@ import Testing
     )
 
     @Test(arguments: [
-        ("192.0.2.1", "good.example", "good.example", PeerName.Status.verified),
-        ("::ffff:192.0.2.1", "good.example", "good.example", .verified),
+        ("192.0.2.1", "Good.example", "Good.example", PeerName.Status.verified),
+        ("::ffff:192.0.2.1", "Good.example", "Good.example", .verified),
         ("192.0.2.2", "unknown", "elsewhere.example", .forged("")),
         ("192.0.2.3", "unknown", "gone.example", .forged("Name or service not known")),
         ("192.0.2.4", "unknown", "empty.example", .forged("No address associated with hostname")),
         ("192.0.2.5", "unknown", "broken.example", .temporaryFailure("Temporary failure in name resolution")),
-        ("192.0.2.7", "unknown", "unknown", .none), ("192.0.2.8", "unknown", "unknown", .none),
+        ("192.0.2.7", "unknown", "unknown", .none), ("192.0.2.8", "unknown", "unknown", .malformed("numeric hostname: 192.0.2.8")),
         ("192.0.2.9", "unknown", "localhost", .forged("")), ("192.0.2.10", "unknown", "box.example", .forged("")),
         ("192.0.2.77", "unknown", "unknown", .none), ("2001:db8::5", "unknown", "unknown", .none),
         ("127.0.0.1", "localhost", "localhost", .verified), ("::1", "localhost", "localhost", .verified),
-        ("192.0.2.50", "Box.example", "Box.example", .verified), ("192.0.2.51", "unknown", "unknown", .none),
+        ("192.0.2.50", "Box.example", "Box.example", .verified), ("192.0.2.51", "unknown", "unknown", .malformed("valid_hostname: invalid character 64(decimal): b@d")),
     ])
     func names(address: String, name: String, reverseName: String, status: PeerName.Status) async throws {
         let server = try await ScriptedNameServer(group: group, script: Self.script)

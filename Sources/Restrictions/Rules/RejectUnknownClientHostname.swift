@@ -7,7 +7,7 @@ struct RejectUnknownClientHostname: Rule {
         let code: Int
         switch run.facts.peerName.status {
         case .verified: return .dunno
-        case .none, .forged: code = run.environment.codes.unknownClient
+        case .none, .malformed, .forged: code = run.environment.codes.unknownClient
         case .temporaryFailure: code = 450
         }
         let text = "Client host rejected: cannot find your hostname, [\(run.facts.clientAddress)]"
