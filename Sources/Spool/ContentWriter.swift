@@ -21,6 +21,8 @@ package final class ContentWriter: Sendable {
     /// What the worker knows; one worker at a time.
     private struct Progress {
         var file: (any SpoolFile)?
+        /// Flushes of the directory that had failed before the file was made.
+        var failedFlushes = 0
         var written = 0
         var checksums: [UInt32] = []
         /// Of the block that is not yet whole.
@@ -120,6 +122,7 @@ package final class ContentWriter: Sendable {
 
     private func open(_ progress: inout Progress) throws(FileSystemError) -> any SpoolFile {
         if let file = progress.file { return file }
+        progress.failedFlushes = core.contentFlushes.failures
         let file = try core.fileSystem.create(core.paths.content(id))
         progress.file = file
         return file
@@ -160,7 +163,15 @@ package final class ContentWriter: Sendable {
         case .success(let record):
             let fact = JournalFact.message(id, record, isInFile: true)
             core.accept(
-                PendingAccept(id: id, record: fact.encoded(), fact: fact, envelope: envelope, content: nil, receipt: receipt)
+                PendingAccept(
+                    id: id,
+                    record: fact.encoded(),
+                    fact: fact,
+                    envelope: envelope,
+                    content: nil,
+                    failedFlushes: progress.withLock { $0.failedFlushes },
+                    receipt: receipt
+                )
             )
         }
         progress.withLock { $0.file = nil }

@@ -1,6 +1,7 @@
 import DequeModule
 import NIOCore
 import SMTPCore
+import Synchronization
 
 /// A message handed in and not yet written.
 struct PendingAccept: Sendable {
@@ -10,7 +11,17 @@ struct PendingAccept: Sendable {
     var envelope: Envelope
     /// nil when the content is in a file.
     var content: ByteBuffer?
+    /// ``ContentFlushes/failures`` as the content file was made.
+    var failedFlushes = 0
     var receipt: any AcceptReceipt
+}
+
+/// Counts the flushes of `content/` that failed. A later one that works says nothing about names that were there before.
+final class ContentFlushes: Sendable {
+    private let count = Atomic<Int>(0)
+
+    var failures: Int { count.load(ordering: .acquiring) }
+    func failed() { count.add(1, ordering: .acquiringAndReleasing) }
 }
 
 /// An attempt's result, not yet written.

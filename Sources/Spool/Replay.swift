@@ -39,15 +39,24 @@ struct Replay {
             let numbers = try fileSystem.list(directory).compactMap(Journal.number).sorted()
             if let last = numbers.last { nextNumber = last + 1 }
             var found = try headers(fileSystem, directory, numbers)
-            chain(&found, directory)
-            for segment in found { try read(segment) }
-            forgetHarmlessDamages()
-            acknowledgements = try Acknowledgements(fileSystem, directory: directory)
-            for index in damages.indices { damages[index].isAcknowledged = acknowledgements.covers(damages[index]) }
+            // Reading makes the last batch durable, so it begins only when all is known.
+            if unsupported == nil { try read(&found, fileSystem, directory) }
         } catch {
             throw .fileSystem(error.description)
         }
         if let newer = unsupported { throw .unsupportedFormat("\(directory) has format \(newer), this is \(SegmentHeader.version)") }
+    }
+
+    private mutating func read(
+        _ found: inout [Found],
+        _ fileSystem: any SpoolFileSystem,
+        _ directory: String
+    ) throws(FileSystemError) {
+        chain(&found, directory)
+        for segment in found { try read(segment) }
+        forgetHarmlessDamages()
+        acknowledgements = try Acknowledgements(fileSystem, directory: directory)
+        for index in damages.indices { damages[index].isAcknowledged = acknowledgements.covers(damages[index]) }
     }
 
     private var unsupported: UInt32?
@@ -133,7 +142,12 @@ struct Replay {
         segments.append(Journal.Segment(number: segment.number, file: segment.file, end: scan.end))
         nextBatch = scan.nextBatch
         lastChecksum = scan.lastChecksum
-        if scan.isTorn { index.endedCleanly = false }
+        guard scan.isTorn else { return }
+        index.endedCleanly = false
+        notes.append(
+            "\(Journal.name(segment.number)): an unfinished batch of \(bytes.readableBytes - scan.end) bytes at its end was cut; "
+                + "nobody had been told that it was stored"
+        )
     }
 
     /// The queue as the index at the end of a sealed segment tells it; whether it could be read.

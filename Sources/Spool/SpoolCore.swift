@@ -39,6 +39,7 @@ final class SpoolCore: Sendable {
     let jobs = Mutex<[QueueID: Job]>([:])
     let lease: Mutex<QueueIDLease>
     let firstQueueID: UInt64
+    let contentFlushes: ContentFlushes
     let engine: Mutex<SpoolEngine>
     let agent = Mutex<(any DeliveryAgent)?>(nil)
     let crashes: Mutex<CrashRecord>
@@ -68,6 +69,7 @@ final class SpoolCore: Sendable {
         self.crashes = Mutex(crashes)
         acknowledgements = Mutex(engine.acknowledgements)
         firstQueueID = engine.index.queueIDLimit
+        contentFlushes = engine.contentFlushes
         lease = Mutex(QueueIDLease(first: firstQueueID))
         self.engine = Mutex(engine)
     }
@@ -109,7 +111,7 @@ final class SpoolCore: Sendable {
     }
 
     /// Seconds until the next turn; 0 for now. Before it waits, the writer asks to be woken.
-    private func waitingTime() -> Double {
+    func waitingTime() -> Double {
         let next = engine.withLock { $0.nextTurn }
         let now = clock.monotonicTime()
         return inbox.withLock { inbox in

@@ -124,13 +124,19 @@ extension SpoolEngine {
             accepts.removeAll { isTaken($0.id) }
         }
         if accepts.contains(where: { $0.content == nil }) {
+            var reason = SpoolError.writeFailed("a flush of \(paths.contents) has failed since the content was written")
             do throws(FileSystemError) {
                 // The content files themselves have been flushed; their names must be durable before a record speaks of them.
                 try fileSystem.syncDirectory(paths.contents)
             } catch {
-                refuse(accepts.filter { $0.content == nil }, .writeFailed(error.description), isVoid: true)
-                accepts.removeAll { $0.content == nil }
+                contentFlushes.failed()
+                effects.append(.event(.housekeepingFailed(error.description)))
+                reason = .writeFailed(error.description)
             }
+            let failures = contentFlushes.failures
+            let isLost = { (accept: PendingAccept) in accept.content == nil && accept.failedFlushes != failures }
+            refuse(accepts.filter(isLost), reason, isVoid: true)
+            accepts.removeAll(where: isLost)
         }
         for accept in accepts { batch.add(accept.record, accept.fact, .accept(accept)) }
     }

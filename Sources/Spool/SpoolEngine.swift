@@ -44,6 +44,7 @@ struct SpoolEngine: Sendable {
     var nextSpaceCheck: Double = -1
     var hasReserve = false
     var accepted = 0
+    let contentFlushes = ContentFlushes()
 
     var wall: Double
     var monotonic: Double

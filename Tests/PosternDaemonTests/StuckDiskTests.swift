@@ -106,15 +106,16 @@ private final class Quiet: SpoolObserver {
         options.queueIDLease = 4_096
         let spool = try Spool.open(directory: directory, options: options, fileSystem: disk, observer: Quiet())
         defer { spool.close() }
+        let diary = Diary()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         defer { try? group.syncShutdownGracefully() }
         let loop = group.next()
+        spool.start(agent: Agent(diary))
         // An accept that waits for its flush, so that nothing can be written.
         let intake = QueueIntake(spool: spool, clock: SystemClock())
         let first = try spool.reserveQueueIDs(1).lowerBound
         disk.shut()
         defer { disk.open() }
-        let diary = Diary()
         let message = IncomingMessage(
             id: QueueID(rawValue: first),
             envelope: Envelope(sender: .null, recipients: [Recipient(address: Address(localPart: "a", domain: "example.org"))]),
@@ -147,8 +148,14 @@ private final class Quiet: SpoolObserver {
         }
         #expect(diary.all == (0..<20).map { "turn \($0)" })
         disk.open()
-        #expect(diary.wait(for: 23))
-        #expect(Set(diary.all.dropFirst(20)) == ["accepted", "ids", "bounce"])
+        #expect(diary.wait(for: 24))
+        #expect(Set(diary.all.dropFirst(20)) == ["accepted", "delivery", "ids", "bounce"])
+    }
+
+    private final class Agent: DeliveryAgent {
+        private let diary: Diary
+        init(_ diary: Diary) { self.diary = diary }
+        func deliver(_ job: DeliveryJob) { diary.note("delivery") }
     }
 
     private final class Receipt: AcceptReceipt {

@@ -170,6 +170,8 @@ struct SimulatedDiskState: Sendable {
         try pass("fsync directory", directory)
         flushes += 1
         if failingFlushes.remove(flushes) != nil {
+            // A directory is no better off than a file: what was to be flushed is forgotten, and the next flush knows nothing of it.
+            pendingNames.removeAll { Self.directory($0.path) == directory }
             failures += 1
             if lies.contains(.failedFlushes) { return }
             throw FileSystemError(operation: "fsync directory", path: directory, code: 5)

@@ -132,12 +132,70 @@ import Testing
         #expect(try spool.status().segments < 45)
     }
 
-    @Test func newerFormatIsRefused() throws {
+    /// Whichever segment it is, nothing is written, and nothing removed.
+    @Test(arguments: 1...3) func newerFormatIsRefused(segment: Int) throws {
         let bench = Bench()
-        _ = try bench.accept(try bench.open())
-        bench.disk.processCrash()
-        bench.disk.corrupt("/q/journal/00000001.log", at: 8, with: [3])
+        for _ in 0..<3 {
+            _ = try bench.accept(try bench.open(), size: 100_000)
+            bench.disk.processCrash()
+        }
+        // A file that no record speaks of.
+        _ = try bench.disk.create("/q/content/6AFD86FFFF")
+        bench.disk.corrupt("/q/journal/0000000\(segment).log", at: 8, with: [3])
+        let names = { ["/q/journal", "/q/content"].map { bench.disk.names(in: $0) } }
+        let before = (names(), try #require(bench.disk.contents("/q/journal/00000003.log")))
+        bench.disk.failWrite(after: 0)
         #expect(throws: SpoolError.unsupportedFormat("/q/journal has format 3, this is 2")) { try bench.open() }
+        #expect(names() == before.0 && bench.disk.contents("/q/journal/00000003.log") == before.1)
+        bench.disk.processCrash()
+        bench.disk.corrupt("/q/journal/0000000\(segment).log", at: 8, with: [2])
+        #expect(try bench.open().list().count == 3)
+    }
+
+    /// A flush of `content/` fails once. The next one says nothing of names that were there before, whosever they are.
+    @Test func aFailedFlushOfTheDirectoryIsFinalForItsNames() throws {
+        let bench = Bench()
+        let spool = try bench.open()
+        _ = try bench.accept(spool)
+        let waiting = try spool.reserveQueueID()
+        let writer = spool.beginLarge(waiting)
+        writer.append(content(waiting, 100_000)) { _ in }
+        // The content's own flush is the first one.
+        bench.disk.failFlush(after: 1)
+        let (_, refused) = try bench.accept(spool, size: 100_000)
+        #expect(refused.error != nil)
+        let receipt = RecordingReceipt()
+        writer.commit(envelope(to: ["a@example.org"]), arrival: bench.clock.wallTime(), receipt: receipt)
+        spool.turn()
+        #expect(receipt.error != nil)
+        let (after, accepted) = try bench.accept(spool, size: 100_000)
+        #expect(accepted.isSuccess)
+        bench.disk.powerCut()
+        let again = try bench.open()
+        #expect(try again.list().map(\.id).last == after && again.list().count == 2)
+        #expect(try read(again.message(after).content) == content(after, 100_000))
+    }
+
+    /// An outcome waits for company, but no longer than leaves room for the flush within the 100 ms that are promised.
+    @Test func anOutcomeDoesNotWaitForLong() throws {
+        let bench = Bench()
+        let spool = try bench.open()
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        let (id, _) = try bench.accept(spool)
+        while spool.turn() {}
+        #expect(spool.core.waitingTime() > 1)
+        #expect(agent.take()?.id == id)
+        spool.record(DeliveryReport(id: id, outcomes: [.delivered, .delivered]))
+        let wait = spool.core.waitingTime()
+        #expect(wait > 0 && wait <= 0.08)
+        bench.clock.advance(wait / 2)
+        #expect(spool.core.waitingTime() > 0)
+        bench.clock.advance(wait / 2 + 0.001)
+        #expect(spool.core.waitingTime() == 0)
+        // Mail that comes takes it along.
+        _ = try bench.accept(spool)
+        #expect(try spool.list().map(\.id) != [id] && !spool.list().contains { $0.id == id })
     }
 
     @Test func strayAndShortReportsDoNoHarm() throws {
