@@ -4,22 +4,24 @@ package import Tables
 /// The keys under which tables of addresses are asked for a recipient or sender.
 package struct AddressLookup: Sendable {
     /// The characters of `recipient_delimiter`.
-    let delimiters: Set<Character>
+    /// Scalars, so that a combining mark behind one does not hide it.
+    let delimiters: Set<Unicode.Scalar>
 
     /// `owner-list-x` and `list-request` are not taken apart at a `-` (`owner_request_special`).
     let ownerRequestSpecial: Bool
 
     package init(recipientDelimiter: String, ownerRequestSpecial: Bool = true) {
-        delimiters = Set(recipientDelimiter)
+        delimiters = Set(recipientDelimiter.unicodeScalars)
         self.ownerRequestSpecial = ownerRequestSpecial
     }
 
     /// `user+extension` without its extension; nil if it has none. Addresses of the mail system itself are never split.
     package func withoutExtension(_ localPart: String) -> String? {
         if delimiters.isEmpty || ["postmaster", "mailer-daemon", "double-bounce"].contains(DomainName.folded(localPart)) { return nil }
-        guard let index = localPart.firstIndex(where: { delimiters.contains($0) }), index > localPart.startIndex else { return nil }
-        if ownerRequestSpecial, localPart[index] == "-", (localPart.hasPrefix("owner-") || localPart.hasSuffix("-request")) { return nil }
-        return String(localPart[..<index])
+        let scalars = localPart.unicodeScalars
+        guard let index = scalars.firstIndex(where: { delimiters.contains($0) }), index > scalars.startIndex else { return nil }
+        if ownerRequestSpecial, scalars[index] == "-", (localPart.hasPrefix("owner-") || localPart.hasSuffix("-request")) { return nil }
+        return String(scalars[..<index])
     }
 
     /// The forms of an address's local part, with and without extension.
@@ -49,7 +51,7 @@ package struct AddressLookup: Sendable {
                 for form in Self.forms(of: part) {
                     switch await tables.lookup(form + suffix, partial: !isFirst) {
                     case .notFound: isFirst = false
-                    case let answer: return (answer, String(address.localPart.dropFirst(part.count)))
+                    case let answer: return (answer, String(address.localPart.unicodeScalars.dropFirst(part.unicodeScalars.count)))
                     }
                 }
             }

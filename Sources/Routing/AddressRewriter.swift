@@ -42,18 +42,26 @@ struct AddressRewriter: Sendable {
     static func withoutTrailingDot(_ domain: String) -> String {
         let dot = UInt8(ascii: ".")
         guard domain.utf8.count > 1, domain.utf8.last == dot, domain.utf8.dropLast().last != dot else { return domain }
-        return String(domain.dropLast())
+        return String(decoding: domain.utf8.dropLast(), as: UTF8.self)
     }
 
     /// `site!user` and `user%site` as `user@site`; nil if the local part holds neither.
     func routed(_ localPart: String) -> Address? {
-        if swapsBangPath, let bang = localPart.firstIndex(of: "!") {
-            return Address(localPart: String(localPart[localPart.index(after: bang)...]), domain: String(localPart[..<bang]))
+        let text = localPart.utf8
+        if swapsBangPath, let bang = text.firstIndex(of: UInt8(ascii: "!")) {
+            let (site, user) = Self.parts(text, around: bang)
+            return Address(localPart: user, domain: site)
         }
-        if allowsPercentHack, let percent = localPart.lastIndex(of: "%") {
-            return Address(localPart: String(localPart[..<percent]), domain: String(localPart[localPart.index(after: percent)...]))
+        if allowsPercentHack, let percent = text.lastIndex(of: UInt8(ascii: "%")) {
+            let (user, site) = Self.parts(text, around: percent)
+            return Address(localPart: user, domain: site)
         }
         return nil
+    }
+
+    /// Bytes, not characters: with a combining mark behind it a `!` is another character, but the next host still sees a `!`.
+    private static func parts(_ text: String.UTF8View, around index: String.Index) -> (String, String) {
+        (String(decoding: text[..<index], as: UTF8.self), String(decoding: text[text.index(after: index)...], as: UTF8.self))
     }
 
     /// Whether another host may read more than a mailbox's name in it, whatever `swap_bangpath` and `allow_percent_hack` say here.
@@ -64,8 +72,9 @@ struct AddressRewriter: Sendable {
     /// The address that a local part of our own domain asks us to route to: `user@site`, `site!user` or `user%site`; nil if it is a
     /// plain mailbox name. Quoting does not hide it (`resolve_dequoted_address = yes`).
     func routing(in localPart: String) -> Address? {
-        if let at = localPart.lastIndex(of: "@") {
-            return Address(localPart: String(localPart[..<at]), domain: String(localPart[localPart.index(after: at)...]))
+        if let at = localPart.utf8.lastIndex(of: UInt8(ascii: "@")) {
+            let (user, site) = Self.parts(localPart.utf8, around: at)
+            return Address(localPart: user, domain: site)
         }
         return routed(localPart)
     }

@@ -83,8 +83,11 @@ package enum OriginalRecipient {
 
     /// The parameter's value for a next hop: ASCII, and one word.
     package static func encoded(_ decoded: String) -> String {
-        let parts = decoded.split(separator: ";", maxSplits: 1, omittingEmptySubsequences: false)
-        let (type, address) = (atom(String(parts[0])), parts.count > 1 ? String(parts[1]) : "")
+        // Bytes, not characters: a combining mark behind the semicolon would make it another character.
+        let parts = decoded.utf8.split(separator: UInt8(ascii: ";"), maxSplits: 1, omittingEmptySubsequences: false)
+        let (type, address) = (
+            atom(String(decoding: parts[0], as: UTF8.self)), String(decoding: parts.dropFirst().first ?? "".utf8[...], as: UTF8.self)
+        )
         return isUTF8(type) ? "\(type);\(XText.unitextWord(address))" : "\(type);\(XText.word(address))"
     }
 

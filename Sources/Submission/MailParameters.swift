@@ -21,12 +21,12 @@ struct MailParameters {
     /// Takes one `NAME=value`; gives the refusal when it is not understood.
     mutating func read(_ parameter: ArraySlice<UInt8>) -> Reply? {
         let equals = parameter.firstIndex(of: UInt8(ascii: "="))
-        let name = String(decoding: parameter[..<(equals ?? parameter.endIndex)], as: UTF8.self).uppercased()
+        let name = String(decoding: parameter[..<(equals ?? parameter.endIndex)].map(\.asciiUppercased), as: UTF8.self)
         let value = equals.map { parameter[($0 + 1)...] } ?? []
         switch (name, equals != nil) {
         case ("SIZE", true): return readSize(value)
         case ("BODY", true):
-            switch String(decoding: value, as: UTF8.self).uppercased() {
+            switch String(decoding: value.map(\.asciiUppercased), as: UTF8.self) {
             case "8BITMIME": body = .eightBitMIME
             case "7BIT": body = .sevenBit
             default: return Self.unsupported(parameter)

@@ -147,6 +147,17 @@ struct ResolutionTests {
         await expect(router, router.rewrite(Self.address(text)).internalForm, recipient, "smtp", hop)
     }
 
+    /// Bytes count, not characters: with a combining mark behind it a `!` is no `!` to a Swift string, but it is to the next host.
+    @Test func combiningMarksHideNothing() async throws {
+        let settings = ["recipient_delimiter": "+", "transport_maps": "inline:{{u@a.example=slow:user}}"]
+        let router = try Self.router(settings)
+        func address(_ localPart: String) -> Address { Address(localPart: localPart, domain: "local.example") }
+        #expect(await router.resolve(address("x.example!\u{301}u")).recipient == Address(localPart: "\u{301}u", domain: "x.example"))
+        #expect(await router.resolve(address("\u{301}u@\u{301}x.example")).transport != "local")
+        #expect(await router.resolve(address("u%\u{301}x.example")).transport != "local")
+        #expect(await router.resolve(Address(localPart: "u+\u{301}x", domain: "a.example")).transport == "slow")
+    }
+
     @Test func relocated() async throws {
         let router = try Self.router(["relocated_maps": "inline:{{old=new@x.example}, {gone@foreign.example=elsewhere}}"])
         await expect(router, "old@local.example", "old@local.example", "error", "5.1.6 User has moved to new@x.example")

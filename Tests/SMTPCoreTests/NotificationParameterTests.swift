@@ -12,6 +12,7 @@ import Testing
         // Balanced quotes pass as they are; what would take the next word of the command in does not.
         ("rfc822;\"a+20b\"@c", "rfc822;\"a+20b\"@c"), ("rfc822;a+22", "rfc822;a+22"), ("rfc822;a\\", "rfc822;a+5C"),
         ("rfc822;a<b", "rfc822;a+3Cb"), ("utf-8;a\"", "utf-8;a\\x{22}"),
+        ("rfc822;\u{33F}a\\", "rfc822;+CC+BFa+5C"),
         // A type is an atom (RFC 3461 section 4.2) and is not encoded.
         ("x=+y;a", "x=+y;a"), ("x\"<\u{E4};a", "x????;a"),
     ]) func originalRecipientOnItsWay(_ example: (given: String, passedOn: String)) throws {
