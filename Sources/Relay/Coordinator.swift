@@ -30,6 +30,7 @@ final class Coordinator {
     private let ledger: any DeliveryLedger
     private let queueLog: MailLog
     private var destinations: [DestinationKey: Destination] = [:]
+    private var destinationsBeforeCleaning = 1024
     private var nextExecutor = 0
     private var messages: [ObjectIdentifier: MessageInProgress] = [:]
     private var isStopping = false
@@ -75,14 +76,17 @@ final class Coordinator {
         // Held until all are resolved: a report must not be made while recipients are still without a destination.
         message.outstanding = 1
         var groups: [(key: DestinationKey, indices: [Int])] = []
+        // The group of each destination that was begun last: the others are full. A search would cost the square of the recipients' number.
+        var latest: [DestinationKey: Int] = [:]
         for index in message.job.envelope.recipients.indices {
             let recipient = message.job.envelope.recipients[index]
             let resolution = await resolver(recipient.address, message.job.envelope.sender)
             message.job.adopt(resolution.recipient, at: index)
             let key = destinationKey(of: resolution)
-            if let position = groups.lastIndex(where: { $0.key == key && hasRoom($0.indices.count, key) }) {
+            if let position = latest[key], hasRoom(groups[position].indices.count, key) {
                 groups[position].indices.append(index)
             } else {
+                latest[key] = groups.count
                 groups.append((key, [index]))
             }
         }
@@ -149,7 +153,7 @@ final class Coordinator {
             environment: environment
         )
         let destination = Destination(queue: .makeBoxSendingValue(queue, eventLoop: executor.loop), executor: executor)
-        if destinations.count >= 1024 { forgetIdleDestinations() }
+        if destinations.count >= destinationsBeforeCleaning { forgetIdleDestinations() }
         destinations[key] = destination
         return destination
     }
@@ -157,6 +161,8 @@ final class Coordinator {
     /// Mail to many domains must not let the table grow for ever. A queue without deliveries ends its idle connections by itself.
     private func forgetIdleDestinations() {
         destinations = destinations.filter { $0.value.deliveries > 0 }
+        // Where nearly all are busy, looking through them again for each new one would cost the square of their number.
+        destinationsBeforeCleaning = max(1024, destinations.count * 2)
     }
 
     // MARK: - Verdicts

@@ -18,6 +18,8 @@ final class DeliveryWorker {
     private var waiter: CheckedContinuation<Delivery?, Never>?
     private(set) var waitingSince: NIODeadline = .uptimeNanoseconds(0)
     private var isAborted = false
+    /// Deliveries so far, the present one included.
+    private(set) var served = 0
 
     init(queue: DestinationQueue, first: Delivery) {
         self.queue = queue
@@ -31,6 +33,7 @@ final class DeliveryWorker {
         var next = first
         first = nil
         while let delivery = next {
+            served += 1
             executor.work(on: delivery.job.id.rawValue)
             await serve(delivery)
             executor.work(on: 0)

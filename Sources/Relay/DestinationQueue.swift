@@ -14,6 +14,7 @@ struct RelayEnvironment: Sendable {
     let queue: QueueSettings
     /// What deliveries to a destination known to be dead are logged under.
     let retryLogTag: String
+    let slots: ConnectionSlots
     let nextProcessID: @Sendable () -> Int
 }
 
@@ -38,6 +39,7 @@ final class DestinationQueue {
     private var sweepIsScheduled = false
     private var lastEnqueued: NIODeadline = .uptimeNanoseconds(0)
     private var wasBusy = false
+    private var waitsForSlot = false
     private(set) var isShuttingDown = false
 
     init(transport: Transport, settings: ClientSettings, nextHop: String, executor: LoopExecutor, environment: RelayEnvironment) {
@@ -75,8 +77,9 @@ final class DestinationQueue {
 
     /// The next delivery; waits a while for one if the connection is worth keeping. nil ends the worker.
     func next(for worker: DeliveryWorker) async -> Delivery? {
-        if workers.count <= window, let delivery = pending.popFirst() { return delivery }
-        guard !isShuttingDown, workers.count <= window, worker.canWait, keepsConnections else { return nil }
+        let isContended = environment.slots.isContended
+        if workers.count <= window, !isContended || worker.served < Self.turn, let delivery = pending.popFirst() { return delivery }
+        guard !isShuttingDown, !isContended, workers.count <= window, worker.canWait, keepsConnections else { return nil }
         scheduleSweep()
         return await withCheckedContinuation { continuation in
             worker.wait(continuation)
@@ -86,6 +89,7 @@ final class DestinationQueue {
 
     func ended(_ worker: DeliveryWorker) {
         workers[ObjectIdentifier(worker)] = nil
+        environment.slots.release()
         startWorkers()
     }
 
@@ -130,13 +134,35 @@ final class DestinationQueue {
         (settings.reuse.onDemand && wasBusy) || settings.reuse.destinations.contains(nextHop.lowercased())
     }
 
+    /// Messages that a connection carries while another destination waits for one.
+    private static let turn = 100
+
     private func startWorkers() {
-        while workers.count < window, let delivery = pending.popFirst() {
-            let worker = DeliveryWorker(queue: self, first: delivery)
-            workers[ObjectIdentifier(worker)] = worker
-            let bound = NIOLoopBound(worker, eventLoop: executor.loop)
-            startLoopTask(on: worker.executor) { await bound.value.run() }
+        while workers.count < window, !pending.isEmpty, takeSlot() {
+            if let delivery = pending.popFirst() { startWorker(delivery) }
         }
+    }
+
+    private func startWorker(_ delivery: Delivery) {
+        let worker = DeliveryWorker(queue: self, first: delivery)
+        workers[ObjectIdentifier(worker)] = worker
+        let bound = NIOLoopBound(worker, eventLoop: executor.loop)
+        startLoopTask(on: worker.executor) { await bound.value.run() }
+    }
+
+    private func takeSlot() -> Bool {
+        if waitsForSlot { return false }
+        let loop = executor.loop
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        waitsForSlot = !environment.slots.take { loop.execute { bound.value.slotGranted() } }
+        return !waitsForSlot
+    }
+
+    private func slotGranted() {
+        waitsForSlot = false
+        guard workers.count < window, let delivery = pending.popFirst() else { return environment.slots.release() }
+        startWorker(delivery)
+        startWorkers()
     }
 
     private func suspend(_ delivery: Delivery, _ failure: DeliveryFailure) {

@@ -58,6 +58,7 @@ package final class RelayAgent: DeliveryAgent {
             log: log,
             queue: configuration.queue,
             retryLogTag: configuration.catalogue.retryLogTag,
+            slots: ConnectionSlots(configuration.queue.connectionLimit),
             nextProcessID: { [unowned self] in self.nextProcessID() }
         )
         let coordinator = Coordinator(

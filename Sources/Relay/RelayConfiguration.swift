@@ -7,7 +7,7 @@ package import Tables
 /// process may still read them.
 package struct RelayConfiguration: Sendable {
     package let catalogue: TransportCatalogue
-    let queue: QueueSettings
+    var queue: QueueSettings
     let bounce: BounceSettings
 
     /// - Parameters:
@@ -61,6 +61,8 @@ struct QueueSettings: Sendable {
     var minimalBackoff: TimeAmount
     /// `defer_transports`.
     var deferredTransports: Set<String>
+    /// Connections at a time, over all destinations. What waits for one holds no descriptor.
+    var connectionLimit = 500
 
     init(_ settings: ServiceSettings) {
         syslogName = settings.text("syslog_name")

@@ -80,7 +80,8 @@ final class RelayBench {
         transports: [(name: String, command: String, overrides: [String: String])] = [],
         ledger: any DeliveryLedger = TestLedger(),
         sink: (any LogSink)? = nil,
-        resolver custom: RecipientResolver? = nil
+        resolver custom: RecipientResolver? = nil,
+        connectionLimit: Int? = nil
     ) throws {
         let quick = ["smtp_helo_timeout": "5s", "smtp_connect_timeout": "5s", "minimal_backoff_time": "300s"]
         let values = quick.merging(parameters) { $1 }
@@ -92,7 +93,8 @@ final class RelayBench {
         for (name, command, overrides) in transports {
             services.append(TransportService(name: name, command: command, settings: .testing(values, overrides: overrides), main: main))
         }
-        let configuration = try RelayConfiguration(main: main, transports: services, tables: TableRegistry(), ownAddresses: ownAddresses)
+        var configuration = try RelayConfiguration(main: main, transports: services, tables: TableRegistry(), ownAddresses: ownAddresses)
+        if let connectionLimit { configuration.queue.connectionLimit = connectionLimit }
         let resolver: RecipientResolver = { recipient, _ in
             let route = routes[recipient.domain ?? ""] ?? "smtp:\(recipient.domain ?? "")"
             let parts = route.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
