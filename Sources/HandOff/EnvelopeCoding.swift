@@ -69,6 +69,27 @@ extension Recipient {
     }
 }
 
+extension Envelope {
+    /// Whether what ends up in a command or a report stays on its line. Every parser of this server sees to that; a smtpd role in other hands
+    /// need not have used them.
+    var staysOnItsLine: Bool {
+        if let verpDelimiters {
+            guard [verpDelimiters.outer, verpDelimiters.inner].allSatisfy({ (0x21...0x7E).contains($0) }) else { return false }
+        }
+        return Self.staysOnItsLine(envelopeID) && Self.staysOnItsLine(sender)
+            && recipients.allSatisfy { recipient in
+                Self.staysOnItsLine(recipient.address) && recipient.original.map(Self.staysOnItsLine) ?? true
+                    && Self.staysOnItsLine(recipient.declaredOriginal)
+            }
+    }
+
+    private static func staysOnItsLine(_ address: Address) -> Bool {
+        staysOnItsLine(address.localPart) && address.domain.map(staysOnItsLine) ?? true
+    }
+
+    private static func staysOnItsLine(_ text: String) -> Bool { text.utf8.allSatisfy { $0 != 13 && $0 != 10 && $0 != 0 } }
+}
+
 extension ByteBuffer {
     fileprivate mutating func writeText(_ text: String) {
         let at = writerIndex

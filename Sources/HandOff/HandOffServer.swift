@@ -147,10 +147,11 @@ package final class HandOffServer: ChannelDuplexHandler {
         case .message(let id, let envelope, let content):
             let receipt = IntakeReceipt(id: id, size: content.readableBytes, results: results)
             unwritten += receipt.size
-            guard try claim(id) else { return receipt.completed(.writeError) }
+            guard try claim(id), envelope.staysOnItsLine else { return receipt.completed(.writeError) }
             intake.accept(id, envelope, content, receipt: receipt)
         case .begin(let id, let envelope):
-            if try claim(id) { large[id] = intake.begin(id, envelope) }
+            // Without it, the commit is refused.
+            if try claim(id), envelope.staysOnItsLine { large[id] = intake.begin(id, envelope) }
         case .chunk(let id, let bytes): append(bytes, to: id, context)
         case .commit(let id):
             let receipt = IntakeReceipt(id: id, size: 0, results: results)

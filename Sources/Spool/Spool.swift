@@ -34,7 +34,7 @@ package final class Spool: Sendable, DeliveryLedger {
         let wall = clock.wallTime()
         var replay = try Replay(fileSystem, directory: paths.journal)
         // Ten digits in Postfix's look, and beyond whatever an earlier queue on this host has used.
-        if replay.index.queueIDLimit == 0 { replay.index.queueIDLimit = UInt64(max(wall, 0)) << 8 }
+        if replay.index.queueIDLimit == 0 { replay.index.queueIDLimit = UInt64(min(max(wall, 1e9), 1e12)) << 8 }
         // The record of the last lease may be among what cannot be read.
         if !replay.damages.isEmpty { replay.index.queueIDLimit += 1 << 20 }
         let engine = SpoolEngine(

@@ -164,6 +164,33 @@ import Testing
         try peer.end()
     }
 
+    enum Line: CaseIterable { case sender, recipient, domain, original, declaredOriginal, envelopeID, verp }
+
+    /// What the relay would say to the next hop, or write into a report, as a line of its own.
+    @Test(arguments: Line.allCases, ["\r", "\n", "\0"]) func linesAreNotForged(place: Line, character: String) throws {
+        let peer = try Peer()
+        let first = try peer.lease()
+        let text = "a\(character)RCPT TO:<x>"
+        var envelope = Self.envelope
+        switch place {
+        case .sender: envelope.sender = Address(localPart: text, domain: "example.org")
+        case .recipient: envelope.recipients[1].address.localPart = text
+        case .domain: envelope.recipients[1].address.domain = text
+        case .original: envelope.recipients[1].original = Address(localPart: "x", domain: text)
+        case .declaredOriginal: envelope.recipients[0].declaredOriginal = text
+        case .envelopeID: envelope.envelopeID = text
+        case .verp: envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: character.utf8.first ?? 0)
+        }
+        let second = QueueID(rawValue: first.rawValue + 1)
+        let third = QueueID(rawValue: first.rawValue + 2)
+        peer.send(.message(first, envelope, Self.content), .begin(second, envelope), .chunk(second, Self.content), .commit(second))
+        peer.send(.message(third, Self.envelope, Self.content))
+        var results: [QueueID: HandOffResult] = [:]
+        while results.count < 3, case .completed(let some)? = try peer.receive() { for (id, result) in some { results[id] = result } }
+        #expect(results == [first: .writeError, second: .writeError, third: .stored] && peer.stored == 1)
+        try peer.end()
+    }
+
     /// A frame that comes in small pieces, after another one.
     @Test func aFrameInPieces() throws {
         let peer = try Peer()

@@ -176,6 +176,38 @@ import Testing
         #expect(try read(again.message(after).content) == content(after, 100_000))
     }
 
+    /// The administrator removes a message that is being delivered: the relay can read it to the end, its report changes nothing any more, and
+    /// the place among the active is free again only then.
+    @Test(arguments: [100, 100_000], [false, true]) func deletedWhileBeingDelivered(size: Int, reportIsLost: Bool) throws {
+        var bench = Bench()
+        bench.options.memoryLimit = 0
+        bench.options.messageActiveLimit = 1
+        let observer = RecordingObserver()
+        var spool = try bench.open(observer)
+        let agent = RecordingAgent()
+        spool.start(agent: agent)
+        let (id, _) = try bench.accept(spool, size: size)
+        let (next, _) = try bench.accept(spool)
+        let job = try #require(agent.take())
+        #expect(try spool.perform(.delete, on: .message(id)) == 1)
+        #expect(throws: SpoolError.unknownQueueID(id)) { try spool.perform(.delete, on: .message(id)) }
+        #expect(observer.removed == [id])
+        while spool.turn() {}
+        #expect(try spool.list().map(\.id) == [next] && agent.jobs.isEmpty)
+        #expect(try read(job.content) == content(id, size))
+        if !reportIsLost {
+            spool.record(DeliveryReport(id: id, outcomes: [.delivered, .deferred("x")]))
+            bench.clock.advance(1)
+            while spool.turn() {}
+            #expect(agent.jobs.map(\.id) == [next])
+            #expect(bench.disk.names(in: "/q/content") == [])
+        }
+        bench.disk.powerCut()
+        spool = try bench.open()
+        #expect(try spool.list().map(\.id) == [next] && spool.status().damages == [])
+        #expect(bench.disk.names(in: "/q/content") == [])
+    }
+
     /// An outcome waits for company, but no longer than leaves room for the flush within the 100 ms that are promised.
     @Test func anOutcomeDoesNotWaitForLong() throws {
         let bench = Bench()
