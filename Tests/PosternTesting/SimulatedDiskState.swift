@@ -35,6 +35,8 @@ struct SimulatedDiskState: Sendable {
     var durableNames: [String: Int] = [:]
     /// Changes of names not yet flushed, oldest first; nil for removed.
     var pendingNames: [(path: String, inode: Int?)] = []
+    /// Those whose flush failed: the next one writes them only if there is another change in their directory.
+    var cleanNames: [(path: String, inode: Int?)] = []
     var nextInode = 1
     var locks: Set<String> = []
     /// Files opened before the last restart are dead.
@@ -97,13 +99,19 @@ struct SimulatedDiskState: Sendable {
         nextInode += 1
         inodes[inode] = Inode()
         names[path] = inode
-        pendingNames.append((path, inode))
+        change(path, inode)
         return inode
     }
 
     mutating func unlink(_ path: String) {
         names[path] = nil
-        pendingNames.append((path, nil))
+        change(path, nil)
+    }
+
+    private mutating func change(_ path: String, _ inode: Int?) {
+        pendingNames += cleanNames.filter { Self.directory($0.path) == Self.directory(path) }
+        cleanNames.removeAll { Self.directory($0.path) == Self.directory(path) }
+        pendingNames.append((path, inode))
     }
 
     mutating func lock(_ path: String) -> Bool {
@@ -170,7 +178,8 @@ struct SimulatedDiskState: Sendable {
         try pass("fsync directory", directory)
         flushes += 1
         if failingFlushes.remove(flushes) != nil {
-            // A directory is no better off than a file: what was to be flushed is forgotten, and the next flush knows nothing of it.
+            // A directory is no better off than a file: what was to be flushed counts as clean, until another change makes it dirty again.
+            cleanNames += pendingNames.filter { Self.directory($0.path) == directory }
             pendingNames.removeAll { Self.directory($0.path) == directory }
             failures += 1
             if lies.contains(.failedFlushes) { return }
@@ -194,6 +203,7 @@ struct SimulatedDiskState: Sendable {
             if kept > 0 { durableNames[path] = changes[kept - 1].inode }
         }
         pendingNames = []
+        cleanNames = []
         names = durableNames
         for inode in inodes.keys.sorted() {
             guard var file = inodes[inode] else { continue }
