@@ -3,12 +3,14 @@
 POSTERN_SOAK_SECONDS makes the load runs longer (60), POSTERN_SOAK_RATE sets their connections per second (2000).
 """
 
+import base64
 import json
 import os
 import shutil
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -246,6 +248,15 @@ class Status(Case):
         self.assertFalse(found["last_reload"]["ok"])
         self.assertRegex(found["last_reload"]["failure"][0], rf"{server.directory}/main.cf:\d+: .*nonsense")
         self.assertIn(f"127.0.0.1:{server.plain}", found["listening"])
+        # The schema in Docs/operations.md.
+        self.assertEqual({key: type(value).__name__ for key, value in found.items()}, {
+            "version": "str", "pid": "int", "since": "int", "generation": "int", "generations": "list", "sessions": "int", "roles": "list", "listening": "list",
+            "certificates": "list", "watched": "list", "last_reload": "dict", "problems": "list", "queue": "dict"})
+        self.assertEqual(set(generation), {"number", "pid", "since", "sessions", "state"})
+        self.assertEqual(set(roles["queue"]), {"role", "generation", "standing", "state", "pid", "ready", "restarts", "since", "confinement", "responding"})
+        self.assertEqual(set(found["last_reload"]), {"at", "reason", "ok", "failure"})
+        self.assertEqual(set(certificate), {"file", "expires"})
+        self.assertLessEqual({"active", "deferred", "hold", "accepting", "damages"}, set(found["queue"]))
         text = run("status", "-c", server.directory).stdout
         for line in (rf"generation 1: serving, process {generation['pid']}, since .* UTC, 1 session, restarts 0", r"generation 1: runs as .*",
                      rf"queue: running, process {server.roles()['queue']}, restarts 0", r"queue: runs as .*", r"auth worker 0\.0: running, process \d+, restarts 0",
@@ -267,7 +278,6 @@ class Watch(Case):
             s.recv(2000)
             s.sendall(b"STARTTLS\r\n")
             s.recv(500)
-            import ssl
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             with context.wrap_socket(s) as tls:
@@ -301,19 +311,22 @@ class Watch(Case):
         wait_for(lambda: self.certificate(server) != before, seconds=40, what="the new certificate")
 
     def test_kubernetes(self):
+        """A volume whose link changes, named by links from another directory."""
         def layout(d):
             self.make(f"{d}/tls/..1")
             os.symlink("..1", f"{d}/tls/..data")
+            os.makedirs(f"{d}/ssl")
             for name in ("key.pem", "cert.pem"):
                 os.symlink(f"..data/{name}", f"{d}/tls/{name}")
-            return f"{d}/tls/key.pem", f"{d}/tls/cert.pem"
+                os.symlink(f"../tls/{name}", f"{d}/ssl/{name}")
+            return f"{d}/ssl/key.pem", f"{d}/ssl/cert.pem"
         server = self.watched(layout)
         before = self.certificate(server)
         self.make(f"{server.directory}/tls/..2")
         os.symlink("..2", f"{server.directory}/tls/..new")
         os.rename(f"{server.directory}/tls/..new", f"{server.directory}/tls/..data")
-        shutil.rmtree(f"{server.directory}/tls/..1")
         wait_for(lambda: self.certificate(server) != before, seconds=40, what="the new certificate")
+        self.assertEqual(status(server)["generation"], 2)
 
     def test_a_broken_certificate_leaves_the_old_one(self):
         server = self.server(tls=True)
@@ -321,12 +334,63 @@ class Watch(Case):
         server.write("cert.pem", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
         server.wait_log("goes on", seconds=40)
         self.assertEqual(self.certificate(server), before)
-        self.assertIn("cert.pem", "".join(status(server)["problems"]))
+        line = 1 + server.read("main.cf").splitlines().index(next(l for l in server.read("main.cf").splitlines() if l.startswith("smtpd_tls_chain_files")))
+        for text in ("".join(status(server)["problems"]), server.log()):
+            self.assertRegex(text, rf"{server.directory}/main.cf:{line}: .*{server.directory}/cert.pem")
         self.assertEqual(run("check", "--live", "-c", server.directory, check=False).returncode, 1)
         for name in ("cert.pem", "key.pem"):
             os.remove(f"{server.directory}/{name}")
         server.make_certificate()
         wait_for(lambda: self.certificate(server) != before, seconds=40, what="the new certificate")
+
+    def test_a_file_that_only_the_broken_configuration_names(self):
+        server = self.server(tls=True)
+        before = self.certificate(server)
+        self.make(f"{server.directory}/new")
+        certificate = server.read("new/cert.pem")
+        server.write("new/cert.pem", "nonsense")
+        server.write("main.cf", server.read("main.cf").replace(f"{server.directory}/key.pem, {server.directory}/cert.pem",
+                                                               f"{server.directory}/new/key.pem, {server.directory}/new/cert.pem"))
+        self.assertEqual(reload(server, check=False).returncode, 1)
+        self.assertEqual(self.certificate(server), before)
+        server.write("new/cert.pem", certificate)
+        wait_for(lambda: self.certificate(server) != before, seconds=40, what="the mended certificate")
+
+    def test_files_of_every_kind(self):
+        """Wherever a table, list or other file is named, its change is noticed; many at once are one reload; the queue role goes on unless it is concerned."""
+        server = Server(tls=True, sasl=Server.SASLDB)
+        self.addCleanup(server.remove)
+        texts = {"networks": "127.0.0.0/8\n", "cidr": "192.0.2.0/24 REJECT\n", "regexp": "/^192/ REJECT\n"}
+        names = ["texthash", "hash", "cidr", "regexp", "member", "piped", "proxied", "override", "class", "footers", "sasl/smtpd.conf"]
+        files = {name: server.write(name, texts.get(name, "192.0.2.1 REJECT\n")) for name in names if "/" not in name}
+        files["sasl/smtpd.conf"] = f"{server.directory}/sasl/smtpd.conf"
+        shared = [server.write("transport", "example.net :\n"), server.write("networks", texts["networks"])]
+        check = "check_client_access "
+        server.write("main.cf", server.read("main.cf") + f"""
+smtpd_client_restrictions = {check}texthash:{files["texthash"]}, {check}hash:{files["hash"]}, {check}cidr:{files["cidr"]}, {check}regexp:{files["regexp"]},
+  {check}unionmap:{{texthash:{files["member"]}}}, {check}pipemap:{{texthash:{files["piped"]}}}, {check}proxy:texthash:{files["proxied"]}, strict
+smtpd_restriction_classes = strict
+strict = {check}texthash:{files["class"]}
+mynetworks = {shared[1]}
+smtpd_reject_footer_maps = texthash:{files["footers"]}
+transport_maps = texthash:{shared[0]}
+""")
+        server.write("master.cf", server.read("master.cf").replace("-o syslog_name=postfix/submissions",
+                     f"-o syslog_name=postfix/submissions\n  -o smtpd_helo_restrictions=check_helo_access,texthash:{files['override']}"))
+        server.start()
+        self.assertLessEqual({*files.values(), *shared}, set(status(server)["watched"]))
+        queue = server.roles()["queue"]
+        for path in files.values():
+            with open(path, "a") as f:
+                f.write("\n")
+        found = wait_for(lambda: status(server)["last_reload"] and status(server), seconds=40, what="a reload")
+        self.assertRegex(found["last_reload"]["reason"], rf"^changed: .* and {len(files) - 3} more$")
+        self.assertEqual((found["last_reload"]["ok"], found["generation"]), (True, 2))
+        self.assertEqual(server.roles()["queue"], queue)
+        for path in shared:
+            with open(path, "a") as f:
+                f.write("\n")
+        wait_for(lambda: status(server)["generation"] == 3 and server.roles().get("queue") not in (None, queue), seconds=40, what="another queue role")
 
     def test_a_table(self):
         server = Server()
@@ -347,9 +411,11 @@ class Watch(Case):
 
 
 class Upgrade(Case):
-    def start(self):
-        server = Server(sink=self.sink())
+    def start(self, users=(), **options):
+        server = Server(sink=self.sink(), **options)
         self.addCleanup(server.remove)
+        for user in users:
+            server.add_user(user)
         binary = f"{server.directory}/bin/postern"
         os.makedirs(os.path.dirname(binary))
         shutil.copy2(postern.BINARY, binary)
@@ -381,6 +447,52 @@ class Upgrade(Case):
         for process in (pid, server.roles()["smtpd"], server.roles()["queue"]):
             self.assertEqual(os.stat(f"/proc/{process}/exe").st_ino, inode)
         self.assertEqual(server.stop(), 0)
+
+    @needs("openssl")
+    def test_what_survives(self):
+        """Rates, failed logins, tickets, and what `status` knows of the generation before."""
+        server, binary = self.start(main="smtpd_client_message_rate_limit = 1\nsmtpd_client_auth_rate_limit = 2\nsmtpd_client_event_limit_exceptions =\n",
+                                    tls=True, sasl=Server.SASLDB, users=("alice",))
+        for port in (server.plain, server.submissions):
+            self.assertTrue(postern.port_open(port))
+        held = Dialogue(server.plain)
+        self.addCleanup(held.close)
+        held.say("EHLO me")
+        self.assertTrue(held.say("MAIL FROM:<a@example.com>").startswith("250"))
+        def login(password):
+            client = smtplib.SMTP_SSL("127.0.0.1", server.submissions, timeout=60, context=ssl._create_unverified_context())
+            try:
+                return client.login("alice", password)[0]
+            except smtplib.SMTPResponseException as error:
+                return error.smtp_code
+            finally:
+                client.close()
+        client = smtplib.SMTP_SSL("127.0.0.1", server.submissions, timeout=60, context=ssl._create_unverified_context())
+        client.ehlo("me")
+        self.assertEqual([client.docmd("AUTH PLAIN AGFsaWNlAHdyb25n")[0] for _ in range(2)], [535, 535])
+        client.close()
+        session = f"{server.directory}/session"
+        def connect(*options):
+            return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{server.submissions}", "-tls1_2", *options],
+                                  input="QUIT\r\n", capture_output=True, text=True, timeout=60).stdout
+        connect("-sess_out", session)
+        wait_for(lambda: status(server)["sessions"] == 1, what="the held session alone")
+        before = status(server)
+        self.install(binary, lambda path: shutil.copy2(postern.BINARY, path))
+        run("upgrade", "-c", server.directory)
+        (new, old) = status(server)["generations"]
+        self.assertEqual((old["sessions"], old["state"], old["pid"]), (1, "retired", before["generations"][0]["pid"]))
+        self.assertLessEqual(abs(old["since"] - before["generations"][0]["since"]), 2)
+        self.assertEqual((new["number"], new["state"]), (2, "serving"))
+        self.assertIn("Reused", connect("-sess_in", session))
+        def refused():
+            again = Dialogue(server.plain)
+            again.say("EHLO me")
+            reply = again.say("MAIL FROM:<a@example.com>")
+            again.close()
+            return reply.startswith("450")
+        wait_for(refused, what="the message rate")
+        self.assertEqual(login(postern.PASSWORD), 450)
 
     def test_a_program_that_cannot_start_changes_nothing(self):
         server, binary = self.start()
@@ -438,7 +550,7 @@ class Death(Case):
             if name.startswith("auth"):
                 os.kill(pid, signal.SIGKILL)
         def login():
-            client = smtplib.SMTP_SSL("127.0.0.1", server.submissions, timeout=60, context=__import__("ssl")._create_unverified_context())
+            client = smtplib.SMTP_SSL("127.0.0.1", server.submissions, timeout=60, context=ssl._create_unverified_context())
             try:
                 client.login("alice", postern.PASSWORD)
                 return True
@@ -447,6 +559,58 @@ class Death(Case):
             finally:
                 client.close()
         wait_for(login, seconds=60, what="a login")
+
+    def test_an_auth_worker_that_dies_costs_one_login(self):
+        server = self.server("smtpd_sasl_worker_limit = 1\n", tls=True, sasl=Server.SASLDB, users=("alice",))
+        worker = server.roles()["auth:0:0"]
+        self.stop(worker)
+        with smtplib.SMTP_SSL("127.0.0.1", server.submissions, timeout=60, context=ssl._create_unverified_context()) as client:
+            client.ehlo("me")
+            plain = "AUTH PLAIN " + base64.b64encode(f"\0alice\0{postern.PASSWORD}".encode()).decode()
+            client.putcmd(plain)
+            # The worker has the login, and nobody has its answer.
+            time.sleep(0.5)
+            os.kill(worker, signal.SIGKILL)
+            self.assertEqual(client.getreply()[0], 454)
+            self.assertEqual(client.docmd(plain)[0], 235)
+
+    def test_a_role_that_hangs(self):
+        """It is said; smtpd roles, those that have retired too, are killed; the queue role is not."""
+        server = self.server("role_heartbeat_time = 1s\n", sink=(sink := self.sink()))
+        session = Dialogue(server.plain)
+        self.addCleanup(session.close)
+        session.say("EHLO me")
+        reload(server)
+        retired = status(server)["generations"][1]["pid"]
+        smtpd, queue = server.roles()["smtpd"], server.roles()["queue"]
+        smtpd = status(server)["generations"][0]["pid"]
+        for pid in (retired, smtpd, queue):
+            self.stop(pid)
+        def all_said():
+            return {pid for pid in (retired, smtpd, queue) if f"process {pid}, does not respond" in server.log()} == {retired, smtpd, queue}
+        wait_for(all_said, seconds=40, what="a log line for each")
+        # `postern status` would wait for the queue role; the supervisor does not.
+        with socket.socket(socket.AF_UNIX) as asked:
+            asked.connect(f"{server.directory}/spool/pid/postern.socket")
+            asked.sendall(b"status\n")
+            lines = asked.makefile().read().splitlines()
+        self.assertEqual(sum(line.startswith("problem\t") and line.endswith("does not respond") for line in lines), 3, lines)
+        wait_for(lambda: all(f"does not respond: killing process {pid}" in server.log() for pid in (retired, smtpd)), seconds=60, what="the end of both smtpd roles")
+        self.assertEqual(session.file.read(), b"")
+        # It has waited for its disk, say.
+        time.sleep(2)
+        self.assertEqual(server.roles()["queue"], queue)
+        os.kill(queue, signal.SIGCONT)
+        server.wait_log("responds again")
+        (only,) = status(server)["generations"]
+        self.assertEqual((only["number"], only["state"]), (2, "serving"))
+        again = Dialogue(server.plain)
+        self.addCleanup(again.close)
+        again.say("EHLO me")
+        again.transaction()
+        self.assertTrue(again.say("Subject: after\r\n\r\n.").startswith("250"))
+        sink.wait(1)
+        self.assertEqual(run("check", "--live", "-c", server.directory).stdout, "")
 
     def stop(self, pid):
         """A role that hangs, or does not read on purpose."""

@@ -8,7 +8,7 @@ struct PostconfTests {
     /// Names of ours, of newer Postfixes, and values that differ by design or from one process to the next.
     static let ours: Set<String> = [
         "smtpd_owner", "smtpd_connection_limit", "smtpd_sasl_worker_limit", "smtpd_sasl_timeout", "smtpd_client_ipv4_prefix_length",
-        "smtpd_client_ipv6_prefix_length", "smtpd_drain_time", "smtpd_hide_client_session",
+        "smtpd_client_ipv6_prefix_length", "smtpd_drain_time", "role_heartbeat_time", "smtpd_hide_client_session",
     ]
     static let different: Set<String> = Set(ParameterTable.saferDefaults.keys).union(["process_id", "process_name"])
 

@@ -9,6 +9,8 @@ struct RelayAssembly {
     let relay: RelayConfiguration
     let router: AddressRouter
     private(set) var warnings: [Diagnostic] = []
+    /// The files of its tables.
+    let watchedFiles: [String]
 
     init(_ configuration: Configuration) throws(ConfigurationError) {
         let tables = TableRegistry()
@@ -30,6 +32,7 @@ struct RelayAssembly {
         guard let router, let relay else { throw problems.error }
         self.router = router
         self.relay = relay
+        watchedFiles = tables.watchedFiles
         warnings = tables.warnings + router.warnings
     }
 }

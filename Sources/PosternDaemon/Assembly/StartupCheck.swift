@@ -18,6 +18,13 @@ package struct StartupCheck {
     /// not be read at all.
     package let configuration: Configuration?
     package private(set) var diagnostics: [Diagnostic]
+    /// Read while tables were opened.
+    private(set) var tableFiles = TableFiles()
+
+    struct TableFiles: Sendable, Hashable {
+        var services: [String] = []
+        var queue: [String] = []
+    }
 
     package init(configurationDirectory: String) {
         (configuration, diagnostics) = Configuration.examine(directory: configurationDirectory)
@@ -60,6 +67,7 @@ package struct StartupCheck {
             checkAuthentication(settings)
         }
         diagnostics += tables.warnings
+        tableFiles.services = tables.watchedFiles
     }
 
     private mutating func checkAuthentication(_ settings: ServiceSettings) {
@@ -83,6 +91,7 @@ package struct StartupCheck {
         do {
             let assembly = try RelayAssembly(configuration)
             diagnostics += assembly.warnings
+            tableFiles.queue = assembly.watchedFiles
         } catch {
             diagnostics += error.diagnostics
         }

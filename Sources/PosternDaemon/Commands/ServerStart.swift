@@ -90,12 +90,7 @@ package enum ServerStart {
             configurationDirectory: configuration.directory,
             queueDirectory: queueDirectory,
             program: ChildProcess.ownPath(),
-            loops: ServerPlan.loops
-        )
-        let supervisor = Supervisor(
-            setup: setup,
-            plan: plan,
-            listeners: listeners,
+            loops: ServerPlan.loops,
             log: log,
             logSetup: SupervisorState.LogSetup(
                 file: main.text("maillog_file"),
@@ -105,7 +100,8 @@ package enum ServerStart {
             ),
             signals: try SignalDescriptor(),
             lock: lock
-        ) {
+        )
+        let supervisor = Supervisor(setup, plan: plan, listeners: listeners) {
             log.info("daemon started -- version \(PosternVersion.number), configuration \(configuration.directory)")
             ServiceManager().ready("serving \(configuration.directory)")
             if notify { letGo() }

@@ -10,11 +10,14 @@ struct StatusReport {
         var since: Int
         var sessions: Int
         var confinement: String
+        /// False for one whose loops do not answer the supervisor.
+        var isResponding: Bool
 
         var state: String {
             if standing != "current" { return standing }
             if pid == 0 { return "down" }
-            return !isReady ? "starting" : name == "smtpd" ? "serving" : "running"
+            if !isReady { return "starting" }
+            return !isResponding ? "not responding" : name == "smtpd" ? "serving" : "running"
         }
     }
 
@@ -77,7 +80,8 @@ struct StatusReport {
                     restarts: numbers[2],
                     since: numbers[3],
                     sessions: numbers[4],
-                    confinement: fields[9]
+                    confinement: fields[9],
+                    isResponding: fields.count < 11 || fields[10] != "1"
                 )
             )
         case ("listening", 2...): listening.append(fields[1])
@@ -121,7 +125,7 @@ struct StatusReport {
             JSON.object([
                 ("role", .text(one.name)), ("generation", .number(one.generation)), ("standing", .text(one.standing)),
                 ("state", .text(one.state)), ("pid", .number(one.pid)), ("ready", .raw(one.isReady ? "true" : "false")),
-                ("restarts", .number(one.restarts)), ("since", .number(one.since)), ("confinement", .text(one.confinement)),
+                ("restarts", .number(one.restarts)), ("since", .number(one.since)), ("confinement", .text(one.confinement)), ("responding", .raw(one.isResponding ? "true" : "false")),
             ])
         }
         let generationObjects = generations.map { one in

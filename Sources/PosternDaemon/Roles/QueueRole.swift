@@ -92,6 +92,7 @@ final class QueueRole {
             case (.handOff(let loop), let descriptor?):
                 connections.add(HandOffServer.serve(descriptor, intake: intake, on: loops[loop % loops.count]))
             case (.reopenLog, let descriptor?): environment.log.adopt(descriptor)
+            case (.ping, _): group.whenAllLoopsTurn { control.send(.alive) }
             case (.stop, _): return
             default: if let descriptor { close(descriptor) }
             }

@@ -18,6 +18,10 @@ struct SMTPDDuty {
     private var unlisted: Set<String> = []
     private let readyLimit: Double
     private var retirement: Retirement?
+    /// Sessions finish the message they are in, then the process ends.
+    private var isEnding = false
+    /// The supervisor has died, or has turned away.
+    private var isAlone = false
     /// Where the counters of generations before this one come from.
     private var predecessors: [CInt] = []
     private var reportedSessions = 0
@@ -49,26 +53,29 @@ struct SMTPDDuty {
     /// Returns when the process is to end.
     mutating func run() {
         while !isDone {
-            let readable = waitReadable([control.descriptor] + predecessors, atMost: pause)
+            let readable = waitReadable((isAlone ? [] : [control.descriptor]) + predecessors, atMost: pause)
             for descriptor in predecessors where readable.contains(descriptor) { readCounters(descriptor) }
-            if readable.contains(control.descriptor), !obey(control.receive()) { break }
+            if readable.contains(control.descriptor) { obey(control.receive()) }
             // Not between two of the first messages: what makes a service ready may be in the second.
             if readable.isEmpty { reportReadiness(monotonicSeconds()) }
             tick(monotonicSeconds())
         }
         for listener in listeners { close(listener.descriptor) }
-        server.shutDown()
+        server.close()
         log.flush()
     }
 
-    private var isDone: Bool { retirement?.hasClosed == true && server.sessions == 0 }
+    private var isDone: Bool { (isEnding || retirement?.hasClosed == true) && server.sessions == 0 }
 
-    private var pause: Double { !isReady ? 0.01 : retirement != nil ? 0.05 : 1 }
+    private var pause: Double { !isReady || isEnding ? 0.01 : retirement != nil ? 0.05 : 1 }
 
-    private mutating func obey(_ received: ControlChannel.Received) -> Bool {
+    private mutating func obey(_ received: ControlChannel.Received) {
         guard case .message(let message, let descriptor) = received else {
-            if case .closed = received { return false }
-            return true
+            if case .closed = received {
+                isAlone = true
+                end()
+            }
+            return
         }
         switch (message, descriptor) {
         case (.listen(let service, let address), let descriptor?): listeners.append((service, address, descriptor))
@@ -80,13 +87,21 @@ struct SMTPDDuty {
         case (.retire, let descriptor): retire(descriptor ?? -1)
         case (.counters, let descriptor?): predecessors.append(descriptor)
         case (.reopenLog, let descriptor?): log.adopt(descriptor)
-        case (.stop, _): return false
+        case (.ping, _): server.whenAllLoopsTurn { [control] in control.send(.alive) }
+        case (.stop, _): end()
         default: if let descriptor { close(descriptor) }
         }
-        return true
+    }
+
+    /// No new sessions, and those that are idle get 421. The control channel is still obeyed: the last message may take its time.
+    private mutating func end() {
+        isEnding = true
+        server.stopAccepting { _ in true }
+        server.sendIdleAway()
     }
 
     private mutating func begin() {
+        guard !isEnding else { return }
         for listener in listeners { server.listen(listener.service, at: listener.address, listener.descriptor) }
         listeners = []
     }

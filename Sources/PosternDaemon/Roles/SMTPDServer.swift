@@ -93,7 +93,7 @@ final class SMTPDServer {
     /// long sessions would gather on the loop that happened to be idle.
     func listen(_ name: String, at address: String, _ descriptor: CInt) {
         guard let service = services[name] else {
-            close(descriptor)
+            _ = Glibc.close(descriptor)
             return log.error("no such service: \(name)")
         }
         let contexts = loops
@@ -122,7 +122,7 @@ final class SMTPDServer {
 
     func attachQueue(_ loop: Int, _ descriptor: CInt) {
         guard loops.indices.contains(loop) else {
-            _ = close(descriptor)
+            _ = Glibc.close(descriptor)
             return
         }
         loops[loop].attachQueue(descriptor)
@@ -130,7 +130,7 @@ final class SMTPDServer {
 
     func addWorker(_ profile: Int, _ descriptor: CInt) {
         guard pools.indices.contains(profile) else {
-            _ = close(descriptor)
+            _ = Glibc.close(descriptor)
             return
         }
         pools[profile].addWorker(descriptor: descriptor)
@@ -155,13 +155,20 @@ final class SMTPDServer {
     /// Idle sessions get 421, the others after the message they are in.
     func sendIdleAway() { registry.shutDown() }
 
-    /// Stops accepting, lets sessions finish what they are in, returns when they are gone. The supervisor bounds the time.
-    func shutDown() {
-        stopAccepting { _ in true }
-        registry.shutDown()
-        while registry.count > 0 { usleep(10_000) }
+    /// Calls `body`, on some loop, when every loop has come round once more.
+    func whenAllLoopsTurn(_ body: @escaping @Sendable () -> Void) { group.whenAllLoopsTurn(body) }
+
+    /// For the end of the process: there must be no listeners and sessions any more.
+    func close() {
         for pool in pools { pool.close() }
         try? group.syncShutdownGracefully()
+    }
+}
+
+extension EventLoopGroup {
+    /// Calls `body`, on some loop, when every loop has come round once more.
+    func whenAllLoopsTurn(_ body: @escaping @Sendable () -> Void) {
+        EventLoopFuture.andAllSucceed(makeIterator().map { $0.submit {} }, on: next()).whenSuccess(body)
     }
 }
 

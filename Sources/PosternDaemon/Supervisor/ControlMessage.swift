@@ -21,11 +21,15 @@ enum ControlMessage: Sendable, Hashable {
     case counters
     /// Finish what is in flight and exit.
     case stop
+    /// Say ``alive`` when each of your event loops has turned.
+    case ping
     /// Go on with this descriptor of the log (none for standard output). From a role: the syslog daemon is gone, and I cannot reach it.
     case reopenLog
 
     // From a role.
     case ready
+    /// The answer to ``ping``.
+    case alive
     /// The role cannot start; the text is for the administrator.
     case failed(String)
     /// How many sessions the smtpd role has.
@@ -49,6 +53,8 @@ enum ControlMessage: Sendable, Hashable {
         case .retire: "retire"
         case .counters: "counters"
         case .stop: "stop"
+        case .ping: "ping"
+        case .alive: "alive"
         case .reopenLog: "reopen-log"
         case .ready: "ready"
         case .failed(let reason): Self.join("failed", String(reason.prefix(1000)))
@@ -77,6 +83,8 @@ enum ControlMessage: Sendable, Hashable {
         case ("retire", 1): self = .retire
         case ("counters", 1): self = .counters
         case ("stop", 1): self = .stop
+        case ("ping", 1): self = .ping
+        case ("alive", 1): self = .alive
         case ("reopen-log", 1): self = .reopenLog
         case ("ready", 1): self = .ready
         case ("failed", 2): self = .failed(fields[1])

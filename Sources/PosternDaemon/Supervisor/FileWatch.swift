@@ -21,16 +21,12 @@ struct FileWatch {
 
     init() { descriptor = inotify_init1(CInt(IN_NONBLOCK) | CInt(IN_CLOEXEC)) }
 
-    /// Watches these files and no others. Those that are new are taken for known as they are now; a change of another one is still news.
-    mutating func follow(_ files: [String]) {
-        self.files = files
-        known = Dictionary(uniqueKeysWithValues: Set(files).map { ($0, known[$0] ?? FileIdentity($0)) })
-        var wanted: Set<String> = []
-        for file in files {
-            for path in [file, FileIdentity.resolved(file)] {
-                if let slash = path.lastIndex(of: "/") { wanted.insert(String(path[..<slash]) + "/") }
-            }
-        }
+    /// Watches the files of these plans and no others. Those that are new are taken for known as they are now; a change of another one is
+    /// still news.
+    mutating func follow(_ plans: ServerPlan...) {
+        files = Set(plans.flatMap(\.watched)).sorted()
+        known = Dictionary(uniqueKeysWithValues: files.map { ($0, known[$0] ?? FileIdentity($0)) })
+        let wanted = Set(plans.flatMap(\.directories))
         for (directory, watch) in directories where !wanted.contains(directory) {
             _ = inotify_rm_watch(descriptor, watch)
             directories[directory] = nil
@@ -44,7 +40,7 @@ struct FileWatch {
 
     /// The files as they are now are no news.
     mutating func accept() {
-        known = Dictionary(uniqueKeysWithValues: Set(files).map { ($0, FileIdentity($0)) })
+        known = Dictionary(uniqueKeysWithValues: files.map { ($0, FileIdentity($0)) })
         firstEvent = nil
     }
 
@@ -68,39 +64,5 @@ struct FileWatch {
         firstEvent = nil
         lastLook = now
         return files.filter { FileIdentity($0) != known[$0] }
-    }
-}
-
-/// What stat(2) says of a file: enough to know another content by.
-struct FileIdentity: Sendable, Hashable {
-    private var exists = false
-    private var device: UInt64 = 0
-    private var inode: UInt64 = 0
-    private var size: Int64 = 0
-    private var seconds = 0
-    private var nanoseconds = 0
-
-    init(_ path: String) {
-        var status = stat()
-        guard unsafe stat(path, &status) == 0 else { return }
-        exists = true
-        device = UInt64(status.st_dev)
-        inode = UInt64(status.st_ino)
-        size = Int64(status.st_size)
-        seconds = status.st_mtim.tv_sec
-        nanoseconds = status.st_mtim.tv_nsec
-    }
-
-    var text: String { exists ? "\(device):\(inode):\(size):\(seconds).\(nanoseconds)" : "-" }
-
-    static func isRegularFile(_ path: String) -> Bool {
-        var status = stat()
-        return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
-    }
-
-    static func resolved(_ path: String) -> String {
-        guard let real = unsafe realpath(path, nil) else { return path }
-        defer { unsafe free(real) }
-        return unsafe String(cString: real)
     }
 }

@@ -3,19 +3,13 @@ package import SMTPCore
 
 /// A bound, listening TCP socket, kept by the supervisor for its whole life: roles come and go, connections queue here meanwhile.
 package struct ListenSocket: Sendable, Hashable {
-    package private(set) var service: String
+    /// The service of master.cf that is served here; a reload may change it.
+    package internal(set) var service: String
     package let address: IPAddress
     package let port: UInt16
     let descriptor: CInt
 
     var display: String { if case .v6 = address { "[\(address)]:\(port)" } else { "\(address):\(port)" } }
-
-    /// The same socket for another service of master.cf.
-    func serving(_ service: String) -> ListenSocket {
-        var copy = self
-        copy.service = service
-        return copy
-    }
 
     static let backlog: CInt = 1024
 

@@ -20,25 +20,19 @@ package enum Role: Sendable, Hashable, CustomStringConvertible {
     }
 
     package init?(argument: String) {
-        switch argument {
-        case "smtpd": self = .smtpd
-        case "queue": self = .queue
-        case "plan": self = .plan
-        default:
-            let parts = argument.split(separator: ":")
-            let numbers = parts.dropFirst().compactMap { ControlMessage.number(String($0), below: 1024) }
-            guard parts.first == "auth", (2...3).contains(parts.count), numbers.count == parts.count - 1 else { return nil }
+        let parts = argument.split(separator: ":")
+        let numbers = parts.dropFirst().compactMap { ControlMessage.number(String($0), below: 1024) }
+        if let alone = [Role.smtpd, .queue, .plan].first(where: { $0.argument == argument }) {
+            self = alone
+        } else if parts.first == "auth", (2...3).contains(parts.count), numbers.count == parts.count - 1 {
             self = .authentication(profile: numbers[0], worker: numbers.count > 1 ? numbers[1] : 0)
+        } else {
+            return nil
         }
     }
 
     package var description: String {
-        switch self {
-        case .smtpd: "smtpd"
-        case .queue: "queue"
-        case .authentication(let profile, let worker): "auth worker \(profile).\(worker)"
-        case .plan: "plan"
-        }
+        if case .authentication(let profile, let worker) = self { "auth worker \(profile).\(worker)" } else { argument }
     }
 
     var isWorker: Bool { if case .authentication = self { true } else { false } }
@@ -77,6 +71,7 @@ final class RoleProcess {
     var restartAt: Double?
     var logPassedAt = 0.0
     var budget = MessageBudget()
+    var heartbeat = Heartbeat()
 
     init(_ role: Role, generation: Int, standing: Standing) {
         self.role = role
@@ -88,23 +83,24 @@ final class RoleProcess {
     var saved: [String] {
         [
             role.argument, "\(generation)", standing.rawValue, "\(pid)", "\(control?.descriptor ?? -1)", isReady ? "1" : "0", "\(deaths)",
-            confinement,
+            confinement, "\(sessions)", "\(Int(startedAt))", "\(Int(retiredAt))",
         ]
     }
 
     /// A running role as ``saved`` described it; nil for anything else.
     convenience init?(saved fields: [String]) {
-        guard fields.count >= 8, let role = Role(argument: fields[0]), let standing = Standing(rawValue: fields[2]) else { return nil }
-        let numbers = [1, 3, 4, 6].compactMap { ControlMessage.number(fields[$0], below: 1 << 31) }
-        guard numbers.count == 4, numbers[1] > 0 else { return nil }
+        guard fields.count >= 11, let role = Role(argument: fields[0]), let standing = Standing(rawValue: fields[2]) else { return nil }
+        let numbers = [1, 3, 4, 6, 8, 9, 10].compactMap { ControlMessage.number(fields[$0], below: 1 << 31) }
+        guard numbers.count == 7, numbers[1] > 0 else { return nil }
         self.init(role, generation: numbers[0], standing: standing)
         pid = pid_t(numbers[1])
         control = ControlChannel(descriptor: CInt(numbers[2]))
         isReady = fields[5] == "1"
         deaths = numbers[3]
         confinement = fields[7]
-        startedAt = monotonicSeconds()
-        retiredAt = startedAt
+        sessions = numbers[4]
+        startedAt = Double(numbers[5])
+        retiredAt = Double(numbers[6])
     }
 
     var isRunning: Bool { pid > 0 }
@@ -114,13 +110,18 @@ final class RoleProcess {
         if let control, case .full = control.send(message, passing: descriptor) { isDeaf = true }
     }
 
+    /// Its death is noticed and mended like any other. Never signals another process: 0 would mean our whole group.
+    func kill() { if isRunning { _ = Glibc.kill(pid, SIGKILL) } }
+
     func closeControl() {
         control?.close()
         control = nil
     }
 
     /// A role that dies again and again is not being served by being started again.
-    var isLooping: Bool { restarts.failuresInARow >= 3 }
+    func isLooping(at now: Double) -> Bool {
+        restarts.failuresInARow >= 3 && !(isRunning && now - startedAt >= RestartPolicy.stableAfter)
+    }
 
     var description: String { generation > 0 ? "\(role) role of generation \(generation)" : "\(role) role" }
 }
@@ -137,7 +138,10 @@ struct MessageBudget: Sendable, Hashable {
 
     /// False when there were too many.
     mutating func receive(at now: Double, limit: Int = messages) -> Bool {
-        if now - windowStart >= Self.window { self = MessageBudget(windowStart: now) }
+        if now - windowStart >= Self.window {
+            self = MessageBudget()
+            windowStart = now
+        }
         received += 1
         return received <= limit
     }
@@ -147,7 +151,4 @@ struct MessageBudget: Sendable, Hashable {
         complained += 1
         return complained <= Self.complaints
     }
-
-    init() {}
-    private init(windowStart: Double) { self.windowStart = windowStart }
 }

@@ -71,8 +71,9 @@ extension Supervisor {
     private func launch(_ plan: ServerPlan) {
         var failures: [String] = []
         for endpoint in plan.endpoints {
-            if let known = listeners.first(where: { $0.address == endpoint.address && $0.port == endpoint.port }) {
-                attempt?.listeners.append(known.serving(endpoint.service))
+            if var known = listeners.first(where: { $0.address == endpoint.address && $0.port == endpoint.port }) {
+                known.service = endpoint.service
+                attempt?.listeners.append(known)
                 continue
             }
             do {
@@ -85,7 +86,7 @@ extension Supervisor {
         }
         guard failures.isEmpty else { return fail(failures) }
         // Before the roles read them: what changes from here on is another change.
-        watch.follow(plan.watched)
+        watch.follow(plan)
         let made = makeRoles(of: plan, generation: generation + 1, standing: .next)
         roles += made
         for role in made where attempt != nil { start(role) }
@@ -152,13 +153,13 @@ extension Supervisor {
             // What it does until it is reaped concerns no later attempt.
             role.standing = .retired
             role.isStopping = true
-            if role.isRunning { kill(role.pid, SIGKILL) }
+            role.kill()
         }
         roles.removeAll { $0.standing == .retired && !$0.isRunning }
         for listener in attempt.bound { close(listener.descriptor) }
         for reason in reasons.prefix(20) { log.error("reload (\(attempt.reason)): \(reason)") }
         log.error("reload (\(attempt.reason)) failed: generation \(generation) goes on")
-        watch.follow(Array(Set(plan.watched + attempt.plan.watched)))
+        watch.follow(plan, attempt.plan)
         conclude(ReloadResult(at: time(nil), reason: attempt.reason, failure: Array(reasons.prefix(20))))
     }
 
@@ -197,8 +198,7 @@ extension Supervisor {
             role.tell(.stop)
         }
         for role in retired where now - role.retiredAt > Self.retiredLifetime {
-            log.warning("generation \(role.generation) has sessions that do not end: killing process \(role.pid)")
-            kill(role.pid, SIGKILL)
+            drop(role, "has sessions that do not end")
         }
         let alive = Set(retired.map(\.generation))
         for worker in roles where worker.standing == .retired && worker.role.isWorker && !alive.contains(worker.generation) {
@@ -207,12 +207,11 @@ extension Supervisor {
                 worker.retiredAt = now
                 worker.tell(.stop)
             } else if now - worker.retiredAt > setup.stopLimit {
-                kill(worker.pid, SIGKILL)
+                worker.kill()
             }
         }
         for queue in roles where queue.role == .queue && queue.isStopping && now - queue.retiredAt > 2 * setup.stopLimit {
-            log.warning("\(queue.description) did not end in time: killing process \(queue.pid)")
-            kill(queue.pid, SIGKILL)
+            drop(queue, "did not end in time")
         }
     }
 }

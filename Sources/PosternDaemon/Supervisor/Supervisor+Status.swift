@@ -23,12 +23,18 @@ extension Supervisor {
 
     private var problems: [String] {
         var lines: [String] = []
-        for role in roles where role.isLooping {
-            let next = role.restartAt.map { ", next start in \(max(0, Int($0 - monotonicSeconds()))) s" } ?? ""
+        let now = monotonicSeconds()
+        for role in roles where role.isLooping(at: now) {
+            let next = role.restartAt.map { ", next start in \(max(0, Int($0 - now))) s" } ?? ""
             lines.append("crash loop: \(role.description) has died \(role.restarts.failuresInARow) times in a row\(next)")
         }
-        for role in roles where role.standing == .current && !role.isRunning && !role.isLooping {
+        for role in roles where role.standing == .current && !role.isRunning && !role.isLooping(at: now) {
             lines.append("\(role.description) is down")
+        }
+        for role in roles where role.isRunning {
+            if role.heartbeat.isSilent { lines.append("\(role.description), process \(role.pid), does not respond") }
+            let wait = Int(now - role.startedAt)
+            if !role.isReady, role.standing == .current, wait >= 30 { lines.append("\(role.description) has been starting for \(wait) s") }
         }
         if let failure = lastReload?.failure { lines += failure.map { "last reload failed: \($0)" } }
         for certificate in plan.certificates where certificate.expires <= time(nil) {
@@ -45,6 +51,7 @@ extension Supervisor {
             records.append(
                 ["role", "\(role.role)", "\(role.generation)", role.standing.rawValue, "\(role.pid)", role.isReady ? "1" : "0"]
                     + ["\(role.deaths)", "\(since)", "\(role.sessions)", role.confinement]
+                    + [role.heartbeat.isSilent ? "1" : "0"]
             )
         }
         records += listeners.map { ["listening", $0.display] }

@@ -31,7 +31,7 @@ extension Supervisor {
         let handedOver = state
         guard let file = Self.stateFile(handedOver.text) else { return refuse("the state cannot be written: \(errorText(errno))") }
         let descriptors =
-            [file, lock.descriptor] + listeners.map(\.descriptor) + roles.compactMap(\.control?.descriptor)
+            [file, setup.lock.descriptor] + listeners.map(\.descriptor) + roles.compactMap(\.control?.descriptor)
             + (requests.map { [$0.listening] + $0.waiting } ?? [])
         Self.keepOverExec(descriptors, true)
         let arguments = [setup.program, "start", "-c", setup.configurationDirectory, "--foreground", "--resume", "\(file)"]
@@ -51,13 +51,13 @@ extension Supervisor {
         var state = SupervisorState()
         state.program = setup.program
         state.queueDirectory = setup.queueDirectory
-        state.log = logSetup
+        state.log = setup.logSetup
         state.generation = generation
         state.plan = plan
         state.listeners = listeners
         state.roles = roles.filter { $0.role != .plan && $0.isRunning && $0.control != nil }.map(\.saved)
         state.keys = keys.keys
-        state.lock = lock.descriptor
+        state.lock = setup.lock.descriptor
         state.requests = requests?.listening ?? -1
         state.waiting = requests?.waiting ?? []
         return state
@@ -89,22 +89,17 @@ extension Supervisor {
     /// Goes on where the program before has left off, in the same process. Returns the exit status.
     static func resume(_ state: SupervisorState, configurationDirectory: String) throws -> CInt {
         let writer = try LogWriter(LogDestination(file: state.log.file, facility: state.log.facility), hostName: state.log.hostName)
-        let supervisor = Supervisor(
-            setup: Setup(
-                configurationDirectory: configurationDirectory,
-                queueDirectory: state.queueDirectory,
-                program: state.program,
-                loops: ServerPlan.loops
-            ),
-            plan: state.plan,
-            listeners: state.listeners,
-            generation: state.generation,
+        let setup = Setup(
+            configurationDirectory: configurationDirectory,
+            queueDirectory: state.queueDirectory,
+            program: state.program,
+            loops: ServerPlan.loops,
             log: MailLog(sink: writer, tag: state.log.tag, processID: Int(getpid())),
             logSetup: state.log,
             signals: try SignalDescriptor(),
-            lock: PIDFile(adopting: state.lock),
-            onReady: nil
+            lock: PIDFile(adopting: state.lock)
         )
+        let supervisor = Supervisor(setup, plan: state.plan, listeners: state.listeners, generation: state.generation)
         supervisor.adopt(state)
         let status = supervisor.serve(afterUpgrade: true)
         writer.flush()
@@ -128,7 +123,7 @@ extension Supervisor {
             roles.append(queue)
             start(queue)
         }
-        watch.follow(plan.watched)
+        watch.follow(plan)
         queueMustRestart = true
         reload("upgrade to version \(PosternVersion.number)")
     }

@@ -12,15 +12,16 @@ final class Supervisor {
         var program: String
         /// Event loops of the smtpd role, and so hand-off connections to the queue role.
         var loops: Int
+        let log: MailLog
+        let logSetup: SupervisorState.LogSetup
+        let signals: SignalDescriptor
+        let lock: PIDFile
         /// Seconds sessions may take to finish after SIGTERM.
         var stopLimit = 15.0
     }
 
     let setup: Setup
-    let log: MailLog
-    let logSetup: SupervisorState.LogSetup
-    let signals: SignalDescriptor
-    let lock: PIDFile
+    var log: MailLog { setup.log }
     /// Of the generation that accepts.
     var plan: ServerPlan
     var listeners: [ListenSocket]
@@ -48,25 +49,11 @@ final class Supervisor {
         var killed = false
     }
 
-    init(
-        setup: Setup,
-        plan: ServerPlan,
-        listeners: [ListenSocket],
-        generation: Int = 1,
-        log: MailLog,
-        logSetup: SupervisorState.LogSetup,
-        signals: SignalDescriptor,
-        lock: PIDFile,
-        onReady: (() -> Void)?
-    ) {
+    init(_ setup: Setup, plan: ServerPlan, listeners: [ListenSocket], generation: Int = 1, onReady: (() -> Void)? = nil) {
         self.setup = setup
         self.plan = plan
         self.listeners = listeners
         self.generation = generation
-        self.log = log
-        self.logSetup = logSetup
-        self.signals = signals
-        self.lock = lock
         self.onReady = onReady
         startedAt = time(nil)
     }
@@ -74,7 +61,7 @@ final class Supervisor {
     /// Runs until told to stop. Returns the process's exit status.
     func run() -> CInt {
         openRequests()
-        watch.follow(plan.watched)
+        watch.follow(plan)
         _ = keys.rotate(now: monotonicSeconds())
         roles = [RoleProcess(.queue, generation: 0, standing: .current)] + makeRoles(of: plan, generation: generation, standing: .current)
         for role in roles { start(role) }
@@ -86,9 +73,9 @@ final class Supervisor {
         if afterUpgrade { reapAll() }
         while true {
             let running = roles.filter { $0.control != nil }
-            let own = [signals.descriptor, watch.descriptor] + (requests?.descriptors ?? [])
+            let own = [setup.signals.descriptor, watch.descriptor] + (requests?.descriptors ?? [])
             let readable = waitReadable(own + running.compactMap(\.control?.descriptor), atMost: nextDeadline())
-            if readable.contains(signals.descriptor) { for signal in signals.read() { handle(signal) } }
+            if readable.contains(setup.signals.descriptor) { for signal in setup.signals.read() { handle(signal) } }
             requests?.flush()
             if readable.contains(watch.descriptor) { watch.stir(now: monotonicSeconds()) }
             for request in requests?.take(readable) ?? [] { answer(request) }
@@ -116,6 +103,7 @@ final class Supervisor {
         role.isReady = false
         role.isStopping = false
         role.restartAt = nil
+        role.heartbeat = Heartbeat()
         role.sessions = 0
         role.confinement = ""
         do {
@@ -183,6 +171,8 @@ final class Supervisor {
         }
         switch received {
         case .message(.ready, nil) where !role.isReady: becameReady(role)
+        case .message(.alive, nil):
+            if role.heartbeat.answered() { log.info("\(role.description), process \(role.pid), responds again") }
         case .message(.reopenLog, nil):
             // At most once a second: a role is not trusted with our time.
             if monotonicSeconds() - role.logPassedAt >= 1 { passLog(to: role) }
@@ -201,12 +191,12 @@ final class Supervisor {
         }
     }
 
-    /// A role that has been taken over, or hangs: its death is noticed and mended like any other.
-    private func drop(_ role: RoleProcess, _ reason: String) {
+    /// A role that has been taken over, or hangs.
+    func drop(_ role: RoleProcess, _ reason: String) {
         log.error("\(role.description) \(reason): killing process \(role.pid)")
         role.isDeaf = false
         role.closeControl()
-        kill(role.pid, SIGKILL)
+        role.kill()
     }
 
     private func becameReady(_ role: RoleProcess) {
@@ -245,12 +235,13 @@ final class Supervisor {
     private func reapAll() {
         while let (pid, end) = ChildProcess.reap() {
             guard let role = roles.first(where: { $0.pid == pid }) else { continue }
+            // From here on the number may be another process's.
+            role.pid = 0
             // Last messages (why it failed, the end of a plan) may still be waiting; bounded, as are all.
             for _ in 0...(2 * ServerPlan.limit) where role.control != nil {
                 receive(from: role)
             }
             role.closeControl()
-            role.pid = 0
             role.isReady = false
             ended(role, pid, end)
         }
@@ -284,6 +275,7 @@ final class Supervisor {
         var times =
             roles.compactMap(\.restartAt) + [stopping?.deadline, attempt?.deadline, watch.checkAt, manager.ping(at: now)].compactMap { $0 }
         if roles.contains(where: { $0.standing == .retired || $0.isStopping }) { times.append(now + 1) }
+        if plan.heartbeat > 0 { times += roles.filter(isAsked).map(\.heartbeat.lookAt) }
         times += [keys.rotateAt] + (requests?.deadline.map { [$0] } ?? [])
         // Whoever is slow to read his answer is looked after twenty times a second, for as long as he may take.
         if requests?.isAnswering == true { times.append(now + 0.05) }
@@ -306,8 +298,26 @@ final class Supervisor {
         if keys.rotate(now: now) {
             for role in roles where role.role == .smtpd { role.tell(.ticketKeys(keys.keys)) }
         }
+        if plan.heartbeat > 0 { advanceHeartbeats(now) }
         advanceRetired(now)
         return nil
+    }
+
+    /// Not auth workers, whose library blocks: their logins have bounds of their own. Nor a queue role that finishes what it has.
+    private func isAsked(_ role: RoleProcess) -> Bool {
+        role.isReady && (role.role == .smtpd || role.role == .queue && !role.isStopping)
+    }
+
+    /// Only smtpd is killed: a queue role may wait for a slow disk, which the next one would do, too (Docs/design.md, section 11).
+    private func advanceHeartbeats(_ now: Double) {
+        for role in roles where isAsked(role) {
+            switch role.heartbeat.look(at: now, every: Double(plan.heartbeat)) {
+            case .ask: role.tell(.ping)
+            case .silent: log.warning("\(role.description), process \(role.pid), does not respond")
+            case .lost where role.role == .smtpd: drop(role, "does not respond")
+            case .lost, nil: break
+            }
+        }
     }
 
     var isStopping: Bool { stopping != nil }
@@ -334,8 +344,7 @@ final class Supervisor {
             stop.killed = true
             stop.deadline = now + 5
             for role in roles where role.isRunning && (stop.phase == 1 || role.role == .smtpd) {
-                log.warning("\(role.description) did not end in time: killing process \(role.pid)")
-                kill(role.pid, SIGKILL)
+                drop(role, "did not end in time")
             }
         }
         stopping = stop

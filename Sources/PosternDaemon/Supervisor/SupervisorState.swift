@@ -4,7 +4,7 @@ import SMTPCore
 /// What a supervisor hands to the program that takes its place: the same process, descriptors and children, another binary. Text, so that
 /// versions can read each other's; one that cannot says so before anything is given up.
 struct SupervisorState: Sendable, Hashable {
-    static let format = "postern-state 2"
+    static let format = "postern-state 3"
 
     var program = ""
     var queueDirectory = ""
@@ -34,7 +34,7 @@ struct SupervisorState: Sendable, Hashable {
     var text: String {
         var records = [[Self.format], ["program", program], ["directory", queueDirectory], ["generation", "\(generation)"]]
         records.append(["log", log.file, log.facility, log.hostName, log.tag])
-        records += plan.records.map { ["plan"] + $0 }
+        records += plan.records().map { ["plan"] + $0 }
         records += listeners.map { ["listener", "\($0.descriptor)", "\($0.address)", "\($0.port)", $0.service] }
         records += roles.map { ["role"] + $0 } + keys.map { ["key", $0] } + waiting.map { ["waiting", "\($0)"] }
         return Records.text(of: records + [["lock", "\(lock)"], ["requests", "\(requests)"]])

@@ -1,4 +1,3 @@
-import Glibc
 import TLS
 
 /// The keys of TLS session tickets: made here, so that they outlive every generation of the smtpd role, and rotated.

@@ -44,21 +44,10 @@ struct ServiceManager: Sendable {
         let descriptor = socket(AF_UNIX, CInt(SOCK_DGRAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue) | CInt(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        var name = Array(notifySocket.utf8)
-        guard name.count < MemoryLayout.size(ofValue: address.sun_path) else { return }
-        if name[0] == UInt8(ascii: "@") { name[0] = 0 }
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
-        // An abstract name ends where the length says, a path at its zero.
-        let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count + (name[0] == 0 ? 0 : 1))
         let bytes = Array(message.utf8)
-        unsafe withUnsafePointer(to: &address) { address in
-            unsafe address.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                _ = unsafe bytes.withUnsafeBytes { bytes in
-                    unsafe sendto(descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL), address, length)
-                }
-            }
+        // A manager that is gone, or slow, is not waited for.
+        _ = unsafe try? UnixSocket.withAddress(notifySocket) { address, length in
+            unsafe bytes.withUnsafeBytes { CInt(unsafe sendto(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL), address, length)) }
         }
     }
 }

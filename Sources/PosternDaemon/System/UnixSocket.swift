@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// Stream sockets with a path: the control sockets of the roles. Blocking, with time limits.
+/// Stream sockets with a path: the control sockets of the roles. The side that serves them; ``UnixSocket/connect(to:)`` is the other.
 enum UnixSocket {
     /// Binds and listens at `path`, mode 0600, replacing what an earlier process left there.
     static func listen(at path: String) throws(SystemError) -> CInt {
@@ -12,17 +12,6 @@ enum UnixSocket {
         umask(previousMask)
         guard result == 0, Glibc.listen(descriptor, 16) == 0 else {
             let error = SystemError("listening on \(path)")
-            close(descriptor)
-            throw error
-        }
-        return descriptor
-    }
-
-    /// Connects to `path`; throws `ENOENT` or `ECONNREFUSED` when nobody serves it.
-    static func connect(to path: String) throws(SystemError) -> CInt {
-        let descriptor = try make()
-        guard unsafe try withAddress(path, { unsafe Glibc.connect(descriptor, $0, $1) }) == 0 else {
-            let error = SystemError("connecting to \(path)")
             close(descriptor)
             throw error
         }
@@ -49,26 +38,6 @@ enum UnixSocket {
         }
     }
 
-    static func setTimeLimits(_ descriptor: CInt, seconds: Int) {
-        var limit = timeval(tv_sec: seconds, tv_usec: 0)
-        let size = socklen_t(MemoryLayout<timeval>.size)
-        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, size)
-        _ = unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, size)
-    }
-
-    /// Writes all of `text`; false when the other side is gone or slower than the time limit.
-    static func write(_ text: String, to descriptor: CInt) -> Bool { write(text.utf8, to: descriptor) }
-
-    /// The same for bytes.
-    static func write(_ bytes: some Sequence<UInt8>, to descriptor: CInt) -> Bool {
-        var rest = Array(bytes)[...]
-        while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes { unsafe send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
-            if count > 0 { rest = rest.dropFirst(count) } else if errno != EINTR { return false }
-        }
-        return true
-    }
-
     /// Writes what the other side takes now, without waiting. nil when it is gone.
     static func writeSome(_ bytes: ArraySlice<UInt8>, to descriptor: CInt) -> Int? {
         let flags = CInt(MSG_NOSIGNAL) | CInt(MSG_DONTWAIT)
@@ -86,20 +55,25 @@ enum UnixSocket {
         return count > 0 ? Array(bytes[..<count]) : []
     }
 
-    private static func make() throws(SystemError) -> CInt {
+    static func make() throws(SystemError) -> CInt {
         let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw SystemError("socket") }
         return descriptor
     }
 
-    private static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) throws(SystemError) -> CInt {
+    /// The address of a path, or of a name in the abstract namespace that begins with `@`.
+    static func withAddress(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) throws(SystemError) -> CInt {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard path.utf8.count < capacity else { throw SystemError("socket path \(path)", code: ENAMETOOLONG) }
-        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        var name = Array(path.utf8)
+        guard name.count < MemoryLayout.size(ofValue: address.sun_path) else { throw SystemError("socket path \(path)", code: ENAMETOOLONG) }
+        let isAbstract = name.first == UInt8(ascii: "@")
+        if isAbstract { name[0] = 0 }
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
+        // An abstract name ends where the length says, a path at its zero.
+        let length = socklen_t(MemoryLayout<sa_family_t>.size + name.count + (isAbstract ? 0 : 1))
         return unsafe withUnsafePointer(to: &address) {
-            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            unsafe $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe body($0, length) }
         }
     }
 }
