@@ -24,8 +24,8 @@ tasks=$(grep -rnE '(^|[^A-Za-z.])Task *\{|Task\.detached|Task\.init|Task\.immedi
 
 # While work waits for a thread of libdispatch's pool it reads /proc, and a role that cannot ends in a trap. (Queues of one thread are no part of
 # that pool; Sink is confined by nobody.)
-pool=$(grep -rnE 'Task\.sleep|DispatchQueue\.global|attributes: *\[?\.concurrent' Sources --include='*.swift' | grep -vE '^Sources/(Sink/|LoopTask/Pause)' | grep -vE ':[0-9]+: *///?')
-[ -z "$pool" ] || breach "libdispatch's pool is not for roles: pause() and WorkerPool:"$'\n'"$pool"
+pool=$(grep -rnE 'Task\.sleep|DispatchQueue\.global|syncShutdownGracefully|shutdownGracefully\(\)|attributes: *\[?\.concurrent' Sources --include='*.swift' | grep -vE '^Sources/(Sink/|postern/|LoopTask/Pause)' | grep -vE ':[0-9]+: *///?')
+[ -z "$pool" ] || breach "libdispatch's pool is not for roles: pause(), ThreadEnd and WorkerPool:"$'\n'"$pool"
 
 foundation=$(grep -rnE '^ *(package |public |internal )?import Foundation' Sources --include='*.swift')
 [ -z "$foundation" ] || breach "Foundation stays out:"$'\n'"$foundation"

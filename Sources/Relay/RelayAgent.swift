@@ -120,7 +120,7 @@ package final class RelayAgent: DeliveryAgent {
         let abort = loop.scheduleTask(in: limit) { box.value.abort() }
         try? await done.get()
         abort.cancel()
-        try? await files.shutdownGracefully()
+        await ThreadEnd.of(files)
     }
 
     /// Log analysers pair lines by process id, so each worker has one of its own, as Postfix's processes do.

@@ -6,6 +6,7 @@ Everything lives in a temporary directory and on loopback ports that were free a
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -119,6 +120,8 @@ discard   unix  -       -       n       -       -       discard
         self.sink = sink
         self.process = None
         self.environment = {}
+        # Whether a role may end by a fault.
+        self.may_fault = False
         # Called in the server's process before its program.
         self.prepare = None
         relay = downstream or (f"[127.0.0.1]:{sink.port}" if sink else "")
@@ -256,7 +259,11 @@ smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_
         if self.process and self.process.poll() is None:
             self.stop()
         said = self.read("stderr") if os.path.exists(f"{self.directory}/stderr") else ""
+        log = self.log()
         shutil.rmtree(self.directory, ignore_errors=True)
+        # At its end, too, when nobody would miss it.
+        faults = [line for line in log.splitlines() if re.search(r"role.*killed by signal (4|5|6|11)\b", line)]
+        assert self.may_fault or not faults, faults
         # A debug build says where; whatever the test was about, and however well the server went on.
         assert "Fatal error" not in said, f"a role ended in a trap:\n{said}"
 

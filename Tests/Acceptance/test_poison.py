@@ -39,6 +39,7 @@ class Poison(Case):
     def test_held_at_the_second_crash(self):
         sink = self.sink()
         server = self.server(FAST, sink=sink)
+        server.may_fault = True
         before = [send(server.plain, f"before-{n}") for n in range(5)]
         with smtplib.SMTP("127.0.0.1", server.plain, timeout=30) as s:
             s.sendmail("a@example.org", ["b@example.net"], "Subject: bad\r\nX-Poison: strychnine\r\n\r\nx\r\n")
@@ -72,6 +73,7 @@ class Innocents(Case):
             deaf.bind(("127.0.0.1", 0))
             deaf.listen(200)
             server = self.server(FAST + "default_destination_concurrency_limit = 50\ninitial_destination_concurrency = 50\n", downstream=f"[127.0.0.1]:{deaf.getsockname()[1]}")
+            server.may_fault = True
             ids = [send(server.plain, f"m-{n}") for n in range(100)]
             self.assertNotIn(None, ids)
             for _ in range(4):

@@ -44,7 +44,8 @@ import Testing
     }
 
     @Test(arguments: [
-        [], ["end"], ["end", "perhaps"], ["endpoint", "1.2.3.4"], ["endpoint", "1.2.3.4", "70000", "smtp", "x"], ["workers", "-1"], ["heartbeat", "-1"],
+        [], ["end"], ["end", "perhaps"], ["endpoint", "1.2.3.4"], ["endpoint", "1.2.3.4", "70000", "smtp", "x"], ["workers", "-1"],
+        ["heartbeat", "-1"],
         ["workers", "99999"], ["certificate", "soon", "/c.pem"], ["watch"], ["else", "x"],
     ]) func recordsOfAHostilePlannerAreRefused(record: [String]) {
         var plan = ServerPlan()

@@ -125,7 +125,8 @@ struct StatusReport {
             JSON.object([
                 ("role", .text(one.name)), ("generation", .number(one.generation)), ("standing", .text(one.standing)),
                 ("state", .text(one.state)), ("pid", .number(one.pid)), ("ready", .raw(one.isReady ? "true" : "false")),
-                ("restarts", .number(one.restarts)), ("since", .number(one.since)), ("confinement", .text(one.confinement)), ("responding", .raw(one.isResponding ? "true" : "false")),
+                ("restarts", .number(one.restarts)), ("since", .number(one.since)), ("confinement", .text(one.confinement)),
+                ("responding", .raw(one.isResponding ? "true" : "false")),
             ])
         }
         let generationObjects = generations.map { one in

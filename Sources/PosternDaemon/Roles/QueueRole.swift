@@ -75,7 +75,7 @@ final class QueueRole {
             reported.signal()
         }
         reported.wait()
-        try? group.syncShutdownGracefully()
+        ThreadEnd.wait(for: group)
     }
 
     /// Seconds a large message that is arriving may take to its end, once this role is to go.
@@ -92,7 +92,7 @@ final class QueueRole {
             case (.handOff(let loop), let descriptor?):
                 connections.add(HandOffServer.serve(descriptor, intake: intake, on: loops[loop % loops.count]))
             case (.reopenLog, let descriptor?): environment.log.adopt(descriptor)
-            case (.ping, _): group.whenAllLoopsTurn { control.send(.alive) }
+            case (.ping, _): LoopRound.complete(group) { control.send(.alive) }
             case (.stop, _): return
             default: if let descriptor { close(descriptor) }
             }

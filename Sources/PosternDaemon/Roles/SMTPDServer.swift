@@ -156,19 +156,12 @@ final class SMTPDServer {
     func sendIdleAway() { registry.shutDown() }
 
     /// Calls `body`, on some loop, when every loop has come round once more.
-    func whenAllLoopsTurn(_ body: @escaping @Sendable () -> Void) { group.whenAllLoopsTurn(body) }
+    func whenAllLoopsTurn(_ body: @escaping @Sendable () -> Void) { LoopRound.complete(group, then: body) }
 
     /// For the end of the process: there must be no listeners and sessions any more.
     func close() {
         for pool in pools { pool.close() }
-        try? group.syncShutdownGracefully()
-    }
-}
-
-extension EventLoopGroup {
-    /// Calls `body`, on some loop, when every loop has come round once more.
-    func whenAllLoopsTurn(_ body: @escaping @Sendable () -> Void) {
-        EventLoopFuture.andAllSucceed(makeIterator().map { $0.submit {} }, on: next()).whenSuccess(body)
+        ThreadEnd.wait(for: group)
     }
 }
 

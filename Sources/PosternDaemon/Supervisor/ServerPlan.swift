@@ -39,7 +39,8 @@ struct ServerPlan: Sendable, Hashable {
         [["queue", queueDirectory], ["fingerprint", queueFingerprint], ["heartbeat", "\(heartbeat)"]]
             + endpoints.map { ["endpoint", "\($0.address)", "\($0.port)", $0.service, $0.location] }
             + workersPerProfile.map { ["workers", "\($0)"] } + certificates.map { ["certificate", "\($0.expires)", $0.file] }
-            + watched.map { ["watch", $0] } + directories.map { ["directory", $0] } + findings.map(Self.finding) + [Self.end(passes: passes)]
+            + watched.map { ["watch", $0] } + directories.map { ["directory", $0] }
+            + findings.map(Self.finding) + [Self.end(passes: passes)]
     }
 
     /// A line of `postern check`: `file:line: message`.
@@ -53,7 +54,8 @@ struct ServerPlan: Sendable, Hashable {
 
     /// Takes one record. False when it is none; what is beyond the limit is left out.
     mutating func take(_ record: [String]) -> Bool {
-        let isFull = endpoints.count + workersPerProfile.count + certificates.count + watched.count + directories.count + findings.count >= Self.limit
+        let counts = [endpoints.count, workersPerProfile.count, certificates.count, watched.count, directories.count, findings.count]
+        let isFull = counts.reduce(0, +) >= Self.limit
         switch (record.first, record.count) {
         case ("queue", 2): queueDirectory = record[1]
         case ("fingerprint", 2): queueFingerprint = record[1]

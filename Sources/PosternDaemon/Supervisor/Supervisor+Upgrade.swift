@@ -101,9 +101,8 @@ extension Supervisor {
         )
         let supervisor = Supervisor(setup, plan: state.plan, listeners: state.listeners, generation: state.generation)
         supervisor.adopt(state)
-        let status = supervisor.serve(afterUpgrade: true)
-        writer.flush()
-        return status
+        defer { writer.flush() }
+        return supervisor.serve(afterUpgrade: true)
     }
 
     private func adopt(_ state: SupervisorState) {

@@ -248,7 +248,10 @@ final class Supervisor {
     }
 
     private func ended(_ role: RoleProcess, _ pid: pid_t, _ end: ChildProcess.End) {
-        if stopping != nil { return }
+        if stopping != nil {
+            if end != .exited(0) { log.warning("\(role.description), process \(pid), \(end)") }
+            return
+        }
         if role.standing != .current {
             roles.removeAll { $0 === role }
             if role.standing == .next {
@@ -308,7 +311,7 @@ final class Supervisor {
         role.isReady && (role.role == .smtpd || role.role == .queue && !role.isStopping)
     }
 
-    /// Only smtpd is killed: a queue role may wait for a slow disk, which the next one would do, too (Docs/design.md, section 11).
+    /// Only smtpd is killed: a queue role that waited for a slow disk would leave the next one with it (Docs/design.md, section 11).
     private func advanceHeartbeats(_ now: Double) {
         for role in roles where isAsked(role) {
             switch role.heartbeat.look(at: now, every: Double(plan.heartbeat)) {

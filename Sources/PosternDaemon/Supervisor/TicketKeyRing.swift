@@ -6,13 +6,9 @@ struct TicketKeyRing {
     static let lifetime = 3600.0
 
     /// In hexadecimal, newest first.
-    private(set) var keys: [String]
-    private(set) var madeAt: Double
-
-    init(keys: [String] = [], madeAt: Double = 0) {
-        self.keys = keys
-        self.madeAt = madeAt
-    }
+    private(set) var keys: [String] = []
+    /// Monotonic seconds.
+    private(set) var madeAt = 0.0
 
     var rotateAt: Double { keys.isEmpty ? 0 : madeAt + Self.lifetime }
 

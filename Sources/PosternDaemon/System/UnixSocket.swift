@@ -66,7 +66,9 @@ enum UnixSocket {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         var name = Array(path.utf8)
-        guard name.count < MemoryLayout.size(ofValue: address.sun_path) else { throw SystemError("socket path \(path)", code: ENAMETOOLONG) }
+        guard name.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw SystemError("socket path \(path)", code: ENAMETOOLONG)
+        }
         let isAbstract = name.first == UInt8(ascii: "@")
         if isAbstract { name[0] = 0 }
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: name) }
