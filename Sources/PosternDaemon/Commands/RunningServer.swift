@@ -6,8 +6,6 @@ import Settings
 package enum RunningServer {
     /// Seconds `stop` waits: sessions and roles have their own, shorter bounds.
     private static let stopLimit = 45.0
-    /// Seconds in which a queue role that is being replaced is back.
-    private static let queuePatience = 3.0
 
     package static func stop(configurationDirectory: String) -> CInt {
         guard let (queueDirectory, pid) = find(configurationDirectory) else { return 1 }
@@ -60,13 +58,7 @@ package enum RunningServer {
     private static func report(_ configurationDirectory: String) -> StatusReport? {
         guard let (queueDirectory, pid) = find(configurationDirectory) else { return nil }
         guard let answer = ask(.status, queueDirectory, pid, seconds: 10) else { return nil }
-        let deadline = monotonicSeconds() + queuePatience
-        var queue = QueueAccess.status(queueDirectory: queueDirectory)
-        while queue == nil, monotonicSeconds() < deadline {
-            usleep(100_000)
-            queue = QueueAccess.status(queueDirectory: queueDirectory)
-        }
-        let report = StatusReport(answer, queue: queue)
+        let report = StatusReport(answer, queue: QueueAccess.status(queueDirectory: queueDirectory))
         if report == nil { ServerStart.report("postern: the answer of process \(pid) is not whole") }
         return report
     }
@@ -84,10 +76,9 @@ package enum RunningServer {
             }
             UnixSocket.setTimeLimits(connection, seconds: seconds)
             guard UnixSocket.write(request.rawValue + "\n", to: connection) else { return nil }
-            var answer: [UInt8] = []
-            while case let bytes = UnixSocket.read(from: connection), !bytes.isEmpty { answer += bytes }
+            let answer = UnixSocket.readAll(from: connection)
             if answer.isEmpty { ServerStart.report("postern: process \(pid) does not answer") }
-            return answer.isEmpty ? nil : String(decoding: answer, as: UTF8.self)
+            return answer.isEmpty ? nil : answer
         } catch {
             ServerStart.report("postern: \(error)")
             return nil

@@ -15,8 +15,7 @@ package enum QueueAccess {
         }
         let queueDirectory = configuration.main.text("queue_directory")
         do {
-            let path = QueueControlServer.path(queueDirectory: queueDirectory)
-            if let connection = try? UnixSocket.connect(to: path) { return ask(request, connection) }
+            if let connection = connect(queueDirectory) { return ask(request, connection) }
             return try openAndRespond(request, configuration)
         } catch {
             ServerStart.report("postern: \(error)")
@@ -24,15 +23,31 @@ package enum QueueAccess {
         }
     }
 
+    /// Seconds in which a queue role that is being replaced is back.
+    private static let patience = 3.0
+
+    /// nil when there is no server, or its queue role stays away: then the queue may be opened.
+    private static func connect(_ queueDirectory: String) -> CInt? {
+        let deadline = monotonicSeconds() + patience
+        while true {
+            if let connection = try? UnixSocket.connect(to: QueueControlServer.path(queueDirectory: queueDirectory)) { return connection }
+            guard monotonicSeconds() < deadline, PIDFile.runningProcess(queueDirectory: queueDirectory) != nil else { return nil }
+            usleep(100_000)
+        }
+    }
+
     /// What the queue role says of the queue; nil while it does not answer. The queue itself is left alone: a role may be about to open it.
     static func status(queueDirectory: String) -> String? {
-        guard let connection = try? UnixSocket.connect(to: QueueControlServer.path(queueDirectory: queueDirectory)) else { return nil }
+        // Once more when the role that took the request has ended before its answer.
+        answerToStatus(queueDirectory) ?? answerToStatus(queueDirectory)
+    }
+
+    private static func answerToStatus(_ queueDirectory: String) -> String? {
+        guard let connection = connect(queueDirectory) else { return nil }
         defer { close(connection) }
-        UnixSocket.setTimeLimits(connection, seconds: 10)
+        UnixSocket.setTimeLimits(connection, seconds: 5)
         guard UnixSocket.write(QueueRequest.status.line + "\n", to: connection) else { return nil }
-        var answer: [UInt8] = []
-        while case let bytes = UnixSocket.read(from: connection), !bytes.isEmpty { answer += bytes }
-        let text = String(decoding: answer, as: UTF8.self)
+        let text = UnixSocket.readAll(from: connection)
         // A damaged queue has an answer, too: the damage is a part of it.
         for verdict in ["OK\n", "DAMAGE\n"] where text.hasPrefix(verdict) { return String(text.dropFirst(verdict.count)) }
         return nil

@@ -30,7 +30,7 @@ extension ServerPlan {
         heartbeat = Int(main.duration("role_heartbeat_time").components.seconds)
         let files = WatchedFiles(configuration, check.tableFiles)
         watched = files.all
-        directories = Set(watched.flatMap(LinkWalk.directories)).sorted()
+        directories = Set(watched.flatMap(SymbolicLink.directories)).sorted()
         queueFingerprint = files.fingerprint
         findings = check.report(verbose: false)
         for file in files.certificates {

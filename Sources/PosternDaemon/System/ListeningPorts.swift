@@ -62,7 +62,7 @@ enum ProcessTable {
     static func holder(ofSocket inode: UInt64) -> pid_t? {
         let wanted = "socket:[\(inode)]"
         return DirectoryEntries.of("/proc").lazy.compactMap { pid_t($0) }.first { pid in
-            DirectoryEntries.of("/proc/\(pid)/fd").contains { link("/proc/\(pid)/fd/\($0)") == wanted }
+            DirectoryEntries.of("/proc/\(pid)/fd").contains { SymbolicLink.target(of: "/proc/\(pid)/fd/\($0)") == wanted }
         }
     }
 
@@ -85,14 +85,5 @@ enum ProcessTable {
             guard count > 0, bytes.count < 1 << 26 else { return String(decoding: bytes, as: UTF8.self) }
             bytes += chunk[..<count]
         }
-    }
-
-    private static func link(_ path: String) -> String? {
-        var bytes = [UInt8](repeating: 0, count: 128)
-        let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-            // An array of 128 bytes has a base address.
-            unsafe readlink(path, buffer.baseAddress!.assumingMemoryBound(to: CChar.self), buffer.count)
-        }
-        return count > 0 ? String(decoding: bytes[..<count], as: UTF8.self) : nil
     }
 }

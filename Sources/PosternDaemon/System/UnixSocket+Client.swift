@@ -13,6 +13,13 @@ extension UnixSocket {
         return descriptor
     }
 
+    /// Everything up to the end, or to the time limit.
+    static func readAll(from descriptor: CInt) -> String {
+        var all: [UInt8] = []
+        while case let bytes = read(from: descriptor), !bytes.isEmpty { all += bytes }
+        return String(decoding: all, as: UTF8.self)
+    }
+
     static func setTimeLimits(_ descriptor: CInt, seconds: Int) {
         var limit = timeval(tv_sec: seconds, tv_usec: 0)
         let size = socklen_t(MemoryLayout<timeval>.size)

@@ -1,7 +1,7 @@
 import Glibc
 
-/// The way from a path to its file, link by link.
-enum LinkWalk {
+/// readlink(2), and the way from a path to its file, link by link.
+enum SymbolicLink {
     /// Where a change can make `path` lead to another file: the directory of the file, and those of all links on the way to it, as
     /// absolute paths that end in a slash.
     static func directories(on path: String) -> Set<String> {
@@ -13,7 +13,7 @@ enum LinkWalk {
         while let name = rest.popLast() {
             if name == ".." {
                 directory = parent(of: directory)
-            } else if name != ".", links > 0, let target = target(ofLink: directory + name) {
+            } else if name != ".", links > 0, let target = target(of: directory + name) {
                 links -= 1
                 found.insert(directory)
                 if target.hasPrefix("/") { directory = "/" }
@@ -31,9 +31,10 @@ enum LinkWalk {
         directory.dropLast().lastIndex(of: "/").map { String(directory[...$0]) } ?? "/"
     }
 
-    private static func target(ofLink path: String) -> Substring? {
+    /// nil for what is no link.
+    static func target(of path: String) -> String? {
         var bytes = [CChar](repeating: 0, count: 4096)
         let count = unsafe readlink(path, &bytes, bytes.count)
-        return count > 0 ? Substring(decoding: bytes[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
+        return count > 0 ? String(decoding: bytes[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self) : nil
     }
 }
