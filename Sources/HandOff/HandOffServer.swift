@@ -191,7 +191,8 @@ package final class HandOffServer: ChannelDuplexHandler {
     /// Memory has been given back: perhaps more may be read.
     private func written(_ count: Int, _ context: ChannelHandlerContext) {
         unwritten -= count
-        guard readPending, unwritten < Self.appetite else { return }
+        // Without results the connection has ended.
+        guard readPending, results != nil, unwritten < Self.appetite else { return }
         readPending = false
         context.read()
     }

@@ -31,6 +31,12 @@ import Testing
             _ = try serving.wait()
         }
 
+        /// Nothing more is sent or received.
+        func leave() { shutdown(descriptor, CInt(SHUT_RDWR)) }
+
+        /// The other side has noticed.
+        func awaitEnd() throws { try serving.wait().closeFuture.wait() }
+
         func end() throws {
             close(descriptor)
             try group.syncShutdownGracefully()
@@ -204,7 +210,7 @@ import Testing
     }
 
     /// While the disk takes nothing, no more is read than a few megabytes: the rest waits at the sender.
-    @Test func messagesThatWaitForTheDiskAreBounded() throws {
+    @Test(arguments: [false, true]) func messagesThatWaitForTheDiskAreBounded(leavesEarly: Bool) throws {
         let peer = try Peer()
         let first = try peer.lease().rawValue
         peer.intake.state.withLock { $0.answers = false }
@@ -220,6 +226,13 @@ import Testing
         try #require(sent.wait(timeout: .now() + 1) == .timedOut)
         let waiting = peer.intake.state.withLock { $0.waiting.count }
         #expect(waiting * 60_000 < 16 << 20, "\(waiting)")
+        if leavesEarly {
+            peer.leave()
+            sent.wait()
+            peer.intake.answer()
+            try peer.awaitEnd()
+            return try peer.end()
+        }
         peer.intake.answer()
         sent.wait()
         var answered = 0
