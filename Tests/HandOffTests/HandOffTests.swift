@@ -21,6 +21,9 @@ final class MemoryIntake: MessageIntake {
         /// Requests for ids are answered at all.
         var leases = true
         var waiting: [IntakeReceipt] = []
+        /// Chunks that the disk has not taken, while ``takes`` is false.
+        var takes = true
+        var untaken: [@Sendable () -> Void] = []
         var earlier: Set<QueueID> = []
         /// So many requests for ids fail first.
         var leaseFailures = 0
@@ -68,6 +71,16 @@ final class MemoryIntake: MessageIntake {
         for receipt in waiting { receipt.completed(.stored) }
     }
 
+    /// The disk has taken what was waiting, and takes what comes.
+    func take() {
+        let untaken = state.withLock { state in
+            defer { state.untaken = [] }
+            state.takes = true
+            return state.untaken
+        }
+        for taken in untaken { taken() }
+    }
+
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake { Large(owner: self, id: id, envelope: envelope) }
 
     var storageIsShort: Bool { state.withLock { $0.short } }
@@ -86,7 +99,11 @@ final class MemoryIntake: MessageIntake {
 
         func append(_ chunk: ByteBuffer, taken: @escaping @Sendable () -> Void) {
             bytes.writeImmutableBuffer(chunk)
-            taken()
+            let takes = owner.state.withLock { state in
+                if !state.takes { state.untaken.append(taken) }
+                return state.takes
+            }
+            if takes { taken() }
         }
 
         func commit(receipt: IntakeReceipt) { owner.accept(id, envelope, bytes, receipt: receipt) }

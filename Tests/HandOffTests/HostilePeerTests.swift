@@ -241,6 +241,30 @@ import Testing
         try peer.end()
     }
 
+    /// The same for the pieces of large messages.
+    @Test func chunksThatWaitForTheDiskAreBounded() throws {
+        let peer = try Peer()
+        let ids = try [0, 1].map { QueueID(rawValue: try peer.lease().rawValue + $0) }
+        peer.intake.state.withLock { $0.takes = false }
+        let chunk = ByteBuffer(repeating: 0x61, count: 65_536)
+        nonisolated(unsafe) let sender = peer
+        let sent = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            for id in ids { unsafe sender.send(.begin(id, Self.envelope)) }
+            for _ in 0..<200 { for id in ids { unsafe sender.send(.chunk(id, chunk)) } }
+            for id in ids { unsafe sender.send(.commit(id)) }
+            sent.signal()
+        }
+        try #require(sent.wait(timeout: .now() + 1) == .timedOut)
+        #expect(peer.intake.state.withLock { $0.untaken.count } * 65_536 < 16 << 20)
+        peer.intake.take()
+        sent.wait()
+        var answered = 0
+        while answered < 2, case .completed(let results)? = try peer.receive() { answered += results.count }
+        #expect(peer.intake.state.withLock { $0.messages.mapValues(\.1.readableBytes) } == [ids[0]: 200 * 65_536, ids[1]: 200 * 65_536])
+        try peer.end()
+    }
+
     /// The hand-off takes bytes. A descriptor that comes along is closed by the kernel.
     @Test func descriptorsAreNotTaken() throws {
         let peer = try Peer()
