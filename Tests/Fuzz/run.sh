@@ -16,6 +16,18 @@ fi
 fuzz=${FUZZ:-$PWD/.build-fuzz/release/postern-fuzz}
 targets=${*:-$("$fuzz" --list)}
 failed=0
+
+# What `make test` replays is a part: of the inputs in the order of their size, as many as it has time for.
+keep_some() {
+    local all limit=60 i
+    mapfile -t all < <(cd "$1" && ls -Sr)
+    [ "$target" = session ] && limit=120
+    [ "${#all[@]}" = 0 ] && return
+    [ "${#all[@]}" -lt "$limit" ] && limit=${#all[@]}
+    rm -rf "$2" && mkdir -p "$2"
+    for ((i = 0; i < limit; i++)); do cp "$1/${all[i * ${#all[@]} / limit]}" "$2/"; done
+}
+
 for target in $targets; do
     mkdir -p "$WORK/corpus/$target" "$WORK/log" "Tests/Fuzz/Found/$target" "Tests/Fuzz/Corpus/$target"
     "$fuzz" "$target" --dictionary >"$WORK/$target.dict"
@@ -38,8 +50,12 @@ for target in $targets; do
         grep -aE 'violation:|ERROR|SUMMARY|Test unit written|Fatal error' "$log" | cut -c1-600
     elif [ -n "${MERGE:-}" ]; then
         rm -rf "$WORK/merged" && mkdir -p "$WORK/merged"
-        "$fuzz" "$target" -merge=1 -max_len=2048 "$WORK/merged" "Tests/Fuzz/Corpus/$target" "$WORK/corpus/$target" >>"$log" 2>&1 &&
-            rm -rf "Tests/Fuzz/Corpus/$target" && mkdir "Tests/Fuzz/Corpus/$target" && cp "$WORK/merged/"* "Tests/Fuzz/Corpus/$target/"
+        # libFuzzer starts itself again to merge, by its own name and without our first argument.
+        again=$(cd "$WORK" && pwd)/again
+        printf '#!/bin/bash\nexec %q %q "$@"\n' "$fuzz" "$target" >"$again" && chmod +x "$again"
+        (exec -a "$again" "$fuzz" "$target" -set_cover_merge=1 -max_len=2048 "$WORK/merged" "Tests/Fuzz/Corpus/$target" \
+            "$WORK/corpus/$target" >>"$log" 2>&1)
+        keep_some "$WORK/merged" "Tests/Fuzz/Corpus/$target"
     fi
     rmdir "Tests/Fuzz/Found/$target" "Tests/Fuzz/Corpus/$target" 2>/dev/null
 done
