@@ -21,6 +21,8 @@ package protocol MessageHandOff: AnyObject {
     var storageIsShort: Bool { get }
     /// Starts a message whose content follows. Nothing is visible to anyone until ``MessageTransfer/commit()`` returned.
     func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer
+    /// Has deferred mail with a recipient in `domain` tried now, without waiting for it (ETRN, RFC 1985). False when the queue cannot be asked.
+    func flush(domain: String) -> Bool
 }
 
 /// One message on its way into the queue.

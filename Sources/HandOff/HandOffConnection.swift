@@ -35,6 +35,13 @@ final class HandOffConnection {
         outgoing = channel.allocator.buffer(capacity: 4096)
     }
 
+    /// Asks for mail to be tried, unless more than that already waits for the queue role: such requests are only worth what they cost.
+    func flush(domain: String) -> Bool {
+        guard isOpen, channel.isWritable, outgoing.readableBytes < HandOffFrame.wholeMessageLimit else { return false }
+        send(.flush(domain: domain))
+        return true
+    }
+
     // MARK: Messages
 
     func begin(_ id: QueueID, _ envelope: Envelope) {

@@ -12,6 +12,8 @@ package enum HandOffFrame: Sendable {
     case commit(QueueID)
     case abort(QueueID)
     case requestQueueIDs
+    /// Deferred mail for this domain is to be tried now (ETRN). Not answered.
+    case flush(domain: String)
 
     // From the queue role.
     /// `count` ids from the first one on belong to this connection.
@@ -41,10 +43,12 @@ extension HandOffFrame {
     /// What the recipients of one message may take (``SMTPCore/Recipient/encodedLength``). A frame that is too large would end the
     /// connection, and with it other clients' messages.
     package static let recipientsLimit = 16 << 20
+    /// RFC 1035 section 2.3.4; an address literal is shorter.
+    static let maximumDomainLength = 255
 
     private enum Kind: UInt8 {
         case message = 1
-        case begin, chunk, commit, abort, requestQueueIDs
+        case begin, chunk, commit, abort, requestQueueIDs, flush
         case queueIDs = 64
         case completed, storage, draining
     }
@@ -66,6 +70,9 @@ extension HandOffFrame {
         case .commit(let id): out.write(Kind.commit.rawValue, id)
         case .abort(let id): out.write(Kind.abort.rawValue, id)
         case .requestQueueIDs: out.writeInteger(Kind.requestQueueIDs.rawValue)
+        case .flush(let domain):
+            out.writeInteger(Kind.flush.rawValue)
+            out.writeString(domain)
         case .queueIDs(let first, let count):
             out.write(Kind.queueIDs.rawValue, first)
             out.writeInteger(count)
@@ -104,6 +111,10 @@ extension HandOffFrame {
         case .commit: return .commit(try body.readQueueID())
         case .abort: return .abort(try body.readQueueID())
         case .requestQueueIDs: return .requestQueueIDs
+        case .flush:
+            guard (1...maximumDomainLength).contains(body.readableBytes), let domain = String(validating: body.readableBytesView, as: UTF8.self)
+            else { throw MalformedFrame() }
+            return .flush(domain: domain)
         case .queueIDs:
             let first = try body.readQueueID()
             guard let count: UInt32 = body.readInteger(), first.rawValue <= UInt64.max - UInt64(count) else { throw MalformedFrame() }

@@ -14,6 +14,8 @@ package protocol MessageIntake: AnyObject, Sendable {
     func accept(_ id: QueueID, _ envelope: Envelope, _ content: ByteBuffer, receipt: IntakeReceipt)
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake
     var storageIsShort: Bool { get }
+    /// Deferred mail for the domain is to be tried now; must take note only.
+    func flush(domain: String)
 }
 
 /// A large message arriving in chunks.
@@ -158,6 +160,7 @@ package final class HandOffServer: ChannelDuplexHandler {
             if let message = large.removeValue(forKey: id) { message.commit(receipt: receipt) } else { receipt.completed(.writeError) }
         case .abort(let id): large.removeValue(forKey: id)?.abort()
         case .requestQueueIDs: try lease(on: context.channel)
+        case .flush(let domain): intake.flush(domain: domain)
         default: throw MalformedFrame()
         }
     }

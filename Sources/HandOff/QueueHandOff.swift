@@ -76,6 +76,8 @@ package final class QueueHandOff: MessageHandOff {
 
     package func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer { QueueTransfer(self, id, envelope) }
 
+    package func flush(domain: String) -> Bool { connection?.flush(domain: domain) ?? false }
+
     /// Whether a new message would go on at once.
     package var isConnected: Bool { connection != nil }
 

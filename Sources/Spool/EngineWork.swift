@@ -34,8 +34,14 @@ struct PendingReport: Sendable {
 }
 
 struct PendingCommand: Sendable {
+    enum Target: Sendable {
+        case selection(QueueSelection)
+        /// Those of them that are still there.
+        case some([QueueID])
+    }
+
     var operation: QueueOperation
-    var selection: QueueSelection
+    var target: Target
     var completion: @Sendable (Result<Int, SpoolError>) -> Void
 }
 

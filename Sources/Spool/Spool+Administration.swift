@@ -9,14 +9,29 @@ extension Spool {
         on selection: QueueSelection,
         completion: @escaping @Sendable (Result<Int, SpoolError>) -> Void
     ) {
-        let command = PendingCommand(operation: operation, selection: selection, completion: completion)
+        perform(operation, on: .selection(selection), completion: completion)
+    }
+
+    private func perform(
+        _ operation: QueueOperation,
+        on target: PendingCommand.Target,
+        completion: @escaping @Sendable (Result<Int, SpoolError>) -> Void
+    ) {
+        let command = PendingCommand(operation: operation, target: target, completion: completion)
         if !core.submit({ $0.commands.append(command) }) { completion(.failure(.closed)) }
     }
 
     /// Blocking form of ``perform(_:on:completion:)``.
     package func perform(_ operation: QueueOperation, on selection: QueueSelection) throws(SpoolError) -> Int {
+        try perform(operation, on: .selection(selection))
+    }
+
+    /// Tries those of the messages that are still deferred; returns their number. Blocking.
+    package func flush(_ ids: [QueueID]) throws(SpoolError) -> Int { try perform(.flush, on: .some(ids)) }
+
+    private func perform(_ operation: QueueOperation, on target: PendingCommand.Target) throws(SpoolError) -> Int {
         let answer = Answer<Int>()
-        perform(operation, on: selection) { answer.set($0) }
+        perform(operation, on: target) { answer.set($0) }
         while core.options.isManual, !answer.isSet { core.turn() }
         return try answer.wait()
     }
@@ -32,6 +47,29 @@ extension Spool {
             case .quarantined(let id, let size): QueueListing(quarantined: id, size: size)
             }
         }
+    }
+
+    /// Of up to `limit` messages after `id`, those that are deferred and have a recipient left in one of `domains` (lower case); `last` is the
+    /// last one looked at, nil at the end of the queue. Reads the disk, so call it on a thread that may wait.
+    package func deferred(
+        withRecipientsIn domains: Set<String>,
+        after id: QueueID?,
+        limit: Int
+    ) -> (ids: [QueueID], last: QueueID?) {
+        let (page, last) = core.engine.withLock { engine in
+            let ids = engine.index.entries.ids(after: id, limit: limit)
+            let waiting = ids.filter { id in engine.index[id].map { !$0.isKept && !$0.isActive && !$0.isReady } ?? false }
+            return (waiting.compactMap { engine.stored($0) }, ids.count < limit ? nil : ids.last)
+        }
+        let found = page.filter { stored in
+            // What cannot be read is reported by whoever delivers it.
+            guard let record = try? stored.read().record else { return false }
+            return record.state.pending.contains { pending in
+                let domain = record.envelope.recipients[Int(pending.recipient)].address.domain
+                return domain.map { domains.contains($0.lowercased()) } ?? false
+            }
+        }
+        return (found.map(\.id), last)
     }
 
     /// One message with its content. Reads the disk.

@@ -41,13 +41,14 @@ extension SpoolEngine {
     /// Checks a command and takes it up; one without records to write is done at once.
     mutating func begin(_ command: PendingCommand) {
         let ids: [QueueID]
-        switch command.selection {
-        case .message(let id):
+        switch command.target {
+        case .selection(.message(let id)):
             guard index[id] != nil || index.quarantine[id] != nil else {
                 return effects.append(.finish(command.completion, .failure(.unknownQueueID(id))))
             }
             ids = [id]
-        case .all:
+        case .some(let listed): ids = listed
+        case .selection(.all):
             // What cannot be read is deleted one by one only, by someone who knows what it was.
             ids = index.entries.ids { _, _ in true }
         }

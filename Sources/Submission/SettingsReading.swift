@@ -1,6 +1,6 @@
 import NIOCore
-import Settings
-import Tables
+package import Settings
+package import Tables
 
 extension ServiceSettings {
     /// A time parameter, as timers take it.
@@ -16,6 +16,16 @@ extension NetworkList {
             tables: tables,
             at: settings.location(of: name)
         )
+    }
+}
+
+extension DomainList {
+    /// `fast_flush_domains`.
+    package init(fastFlush settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
+        let name = "fast_flush_domains"
+        let parents = ListText.items(settings.text("parent_domain_matches_subdomains")) ?? []
+        let matching: Matching = parents.contains(name) ? .subdomains : .dotted
+        try self.init(settings.text(name), matching: matching, tables: tables, at: settings.cause(of: name))
     }
 }
 

@@ -4,6 +4,7 @@ package import Resolver
 package import Restrictions
 package import Routing
 package import TLS
+package import Tables
 
 /// One smtpd service of master.cf, ready to serve: its parameters parsed once, and the rooms its sessions ask. Immutable and shared by all
 /// loops; sessions are started with ``startSession(on:service:executor:handOff:)``.
@@ -17,6 +18,8 @@ package final class SubmissionService: Sendable {
     let logSink: any LogSink
     /// The tag of lines that Postfix's cleanup(8) would write, which does not see a service's `-o syslog_name`.
     let cleanupTag: String
+    /// `fast_flush_domains`: whose mail ETRN may start. That of main.cf, as flush(8) has it, whatever a service overrides.
+    let fastFlush: DomainList
     /// Sessions of this process, for a graceful stop; shared by all its services.
     package let registry: SessionRegistry
     /// Connection counts and rates per client, shared by all services of the process (anvil(8)).
@@ -29,6 +32,7 @@ package final class SubmissionService: Sendable {
     ///   - stressed: has the same arguments, but policy and rules for `stress = yes`.
     ///   - tls: nil when TLS is off, or when its certificates could not be loaded (STARTTLS then answers 454).
     ///   - authenticator: nil when `smtpd_sasl_auth_enable = no`.
+    ///   - fastFlush: `fast_flush_domains` without the service's overrides.
     ///   - cleanupTag: `$syslog_name/cleanup` without the service's overrides.
     package init(
         policy: SessionPolicy,
@@ -38,6 +42,7 @@ package final class SubmissionService: Sendable {
         router: AddressRouter,
         names: any NameService,
         logSink: any LogSink,
+        fastFlush: DomainList,
         cleanupTag: String = "postfix/cleanup",
         registry: SessionRegistry,
         limits: ClientLimits,
@@ -50,6 +55,7 @@ package final class SubmissionService: Sendable {
         self.router = router
         self.names = names
         self.logSink = logSink
+        self.fastFlush = fastFlush
         self.cleanupTag = cleanupTag
         self.registry = registry
         self.limits = limits

@@ -58,6 +58,7 @@ extension Session {
         offer(.pipelining, "PIPELINING")
         offer(.size, policy.limits.messageSize > 0 ? "SIZE \(policy.limits.messageSize)" : "SIZE")
         if !policy.disableVRFY { offer(.vrfy, "VRFY") }
+        offer(.etrn, "ETRN")
         if policy.tls.level != .none, tls == nil { offer(.startTLS, "STARTTLS") }
         if offersAuth {
             let mechanisms = service.authenticator?.mechanisms(tlsActive: tls != nil) ?? []

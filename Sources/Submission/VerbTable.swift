@@ -82,6 +82,7 @@ enum VerbTable {
         Verb("RSET", junk: true) { $0.rset($1) },
         Verb("NOOP", beforeTLS: true, endsPipeline: true, junk: true) { session, _ in session.noop() },
         Verb("VRFY", endsPipeline: true, junk: true) { await $0.vrfy($1) },
+        Verb("ETRN", junk: true) { await $0.etrn($1) },
         Verb("QUIT", beforeTLS: true) { session, _ in session.quit() },
     ]
 

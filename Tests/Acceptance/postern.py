@@ -66,8 +66,8 @@ def end(process, sig=signal.SIGTERM, seconds=20):
 class Sink:
     """`postern sink`, storing each message as a file with its envelope."""
 
-    def __init__(self, directory, *options, listen=None):
-        self.port = free_port()
+    def __init__(self, directory, *options, listen=None, port=None):
+        self.port = port or free_port()
         self.listen = listen or f"127.0.0.1:{self.port}"
         self.directory = directory
         self.options = options

@@ -10,6 +10,7 @@ import ssl
 import time
 import unittest
 
+from ports import free_port
 from postern import Case, Server, run, wait_for
 
 
@@ -26,6 +27,52 @@ def send(port, subject, size=200, recipients=("b@example.net",)):
             return re.search(rb"queued as ([0-9A-F]+)", text).group(1).decode() if code == 250 else None
     except (OSError, smtplib.SMTPException):
         return None
+
+
+class RemoteFlush(Case):
+    """ETRN (RFC 1985): deferred mail for one domain leaves, other mail stays."""
+
+    def etrn(self, domain):
+        with smtplib.SMTP("127.0.0.1", self.postern.plain, timeout=30) as s:
+            s.ehlo()
+            self.assertTrue(s.has_extn("etrn"))
+            code, text = s.docmd("ETRN", domain)
+            return code, text.decode()
+
+    def test_mail_for_one_domain_leaves(self):
+        ports = {name: free_port() for name in ("one", "two")}
+        routes = ", ".join(f"{{ {name}.example = smtp:[127.0.0.1]:{port} }}" for name, port in ports.items())
+        self.postern = self.server(
+            f"transport_maps = inline:{{ {routes} }}\nfast_flush_domains = one.example, $relay_domains\nrelay_domains = two.example\n"
+            "minimal_backoff_time = 1000s\nqueue_run_delay = 1000s\n")
+        first = send(self.postern.plain, "first", recipients=("b@One.example",))
+        both = send(self.postern.plain, "both", size=100_000, recipients=("b@two.example", "c@one.example"))
+        other = send(self.postern.plain, "other", recipients=("b@two.example",))
+        held = send(self.postern.plain, "held", recipients=("b@one.example",))
+
+        def states():
+            return {m["queue_id"]: m["queue_name"] for m in self.postern.queue_list()}
+
+        wait_for(lambda: list(states().values()) == ["deferred"] * 4, what="four deferred messages")
+        self.postern.queue("hold", held)
+        sinks = {name: self.sink(port=port) for name, port in ports.items()}
+
+        self.assertEqual(self.etrn("three.example"), (459, "<three.example>: service unavailable"))
+        self.assertEqual(self.etrn("one.example"), (250, "Queuing started"))
+        for identity in (first, both):
+            self.postern.wait_log(f"{identity}: removed", 40)
+        subjects = sorted(re.search(rb"Subject: (\w+)", m).group(1) for m in sinks["one"].messages())
+        self.assertEqual(subjects, [b"both", b"first"])
+        # The message has two recipients, and is tried as a whole; the rest of the queue is as it was.
+        self.assertEqual([re.search(rb"Subject: (\w+)", m).group(1) for m in sinks["two"].messages()], [b"both"])
+        self.assertEqual(states(), {other: "deferred", held: "hold"})
+
+        # After a restart of everything, and for the other domain.
+        self.postern.stop()
+        self.postern.start()
+        self.assertEqual(self.etrn("#two.example"), (250, "Queuing started"))
+        self.postern.wait_log(f"{other}: removed", 40)
+        self.assertEqual(states(), {held: "hold"})
 
 
 class Commands(Case):

@@ -34,6 +34,7 @@ import Testing
         let bytes = ByteBuffer(string: "Subject: x\r\n\r\nbody\r\n")
         return [
             .message(id, envelope, bytes), .begin(id, envelope), .chunk(id, bytes), .commit(id), .abort(id), .requestQueueIDs,
+            .flush(domain: "x.example"),
             .queueIDs(first: id, count: 7), .completed([(id, .stored), (id, .writeError)]), .storage(isShort: true),
         ]
     }

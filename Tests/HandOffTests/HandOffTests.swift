@@ -17,6 +17,7 @@ final class MemoryIntake: MessageIntake {
         var messages: [QueueID: (Envelope, ByteBuffer)] = [:]
         var result = HandOffResult.stored
         var short = false
+        var flushed: [String] = []
         var answers = true
         /// Requests for ids are answered at all.
         var leases = true
@@ -84,6 +85,8 @@ final class MemoryIntake: MessageIntake {
     func begin(_ id: QueueID, _ envelope: Envelope) -> any LargeMessageIntake { Large(owner: self, id: id, envelope: envelope) }
 
     var storageIsShort: Bool { state.withLock { $0.short } }
+
+    func flush(domain: String) { state.withLock { $0.flushed.append(domain) } }
 
     final class Large: LargeMessageIntake {
         let owner: MemoryIntake
@@ -174,6 +177,29 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
         }
         #expect(stored?.0 == FrameTests.envelope)
         #expect(stored?.1 == content)
+    }
+
+    @Test func aRequestToFlushArrives() async throws {
+        let flushed = try await withHandOff { handOff, intake, _ in
+            #expect(!handOff.flush(domain: "too.early.example") || handOff.isConnected)
+            _ = try await handOff.reserveQueueID()
+            #expect(handOff.flush(domain: "one.example") && handOff.flush(domain: "[127.0.0.1]"))
+            // Frames arrive in order, so they are there before this message.
+            let transfer = handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope)
+            try await transfer.commit()
+            return intake.state.withLock { $0.flushed }
+        }
+        #expect(flushed.suffix(2) == ["one.example", "[127.0.0.1]"])
+    }
+
+    /// What the queue role does not take soon is refused, rather than to pile up.
+    @Test func requestsToFlushDoNotPileUp() async throws {
+        let refused = try await withHandOff { handOff, _, _ in
+            _ = try await handOff.reserveQueueID()
+            let domain = String(repeating: "x", count: 60) + ".example"
+            return (0..<5_000).contains { _ in !handOff.flush(domain: domain) }
+        }
+        #expect(refused)
     }
 
     @Test func idsAreNeverRepeated() async throws {

@@ -112,7 +112,7 @@ private final class Quiet: SpoolObserver {
         let loop = group.next()
         spool.start(agent: Agent(diary))
         // An accept that waits for its flush, so that nothing can be written.
-        let intake = QueueIntake(spool: spool, clock: SystemClock())
+        let intake = QueueIntake(spool: spool, clock: SystemClock()) { _ in }
         let first = try spool.reserveQueueIDs(1).lowerBound
         disk.shut()
         defer { disk.open() }

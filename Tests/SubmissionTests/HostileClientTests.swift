@@ -123,6 +123,19 @@ import Testing
         }
     }
 
+    @Test func mailIsQueuedForETRNOnlyIfTheQueueCanBeAsked() async throws {
+        try await SessionServer.run(flushDomains: "x.example") { server in
+            let client = try await DialogueConnection.connect(port: server.port)
+            _ = try await client.reply()
+            #expect(try await client.command("ETRN Sub.X.example") == "250 Queuing started")
+            server.queue.takesFlushes = false
+            #expect(try await client.command("ETRN x.example") == "458 Unable to queue messages")
+            #expect(await server.log.line(containing: "ETRN x.example from unknown[127.0.0.1]: the queue role does not answer") != nil)
+            #expect(server.queue.flushed == ["Sub.X.example"])
+            await client.close()
+        }
+    }
+
     @Test func aClientThatVanishesInDATALeavesNothing() async throws {
         try await SessionServer.run { server in
             let client = try await Self.untilData(server)

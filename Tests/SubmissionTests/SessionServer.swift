@@ -28,7 +28,8 @@ final class SessionServer: Sendable {
         _ values: [String: String] = [:],
         tls: TLSContext? = nil,
         authenticator: (any Authenticator)? = nil,
-        names: any NameService = ScriptedNameService()
+        names: any NameService = ScriptedNameService(),
+        flushDomains: String = ""
     ) async throws {
         var main = [
             "myhostname": "mx.test.example", "smtpd_peername_lookup": "no", "local_recipient_maps": "", "alias_maps": "",
@@ -50,6 +51,7 @@ final class SessionServer: Sendable {
                 router: router,
                 names: names,
                 logSink: log,
+                fastFlush: try DomainList(flushDomains, matching: .subdomains, tables: tables),
                 registry: registry,
                 limits: limits,
                 stressed: stressed
@@ -83,9 +85,16 @@ final class SessionServer: Sendable {
         tls: TLSContext? = nil,
         authenticator: (any Authenticator)? = nil,
         names: any NameService = ScriptedNameService(),
+        flushDomains: String = "",
         _ body: @Sendable (SessionServer) async throws -> Result
     ) async throws -> Result {
-        let server = try await SessionServer(values, tls: tls, authenticator: authenticator, names: names)
+        let server = try await SessionServer(
+            values,
+            tls: tls,
+            authenticator: authenticator,
+            names: names,
+            flushDomains: flushDomains
+        )
         do {
             let result = try await body(server)
             try await server.stop()
@@ -113,6 +122,8 @@ final class MemoryQueue: Sendable {
         var failure: HandOffFailure?
         var largestWrite = 0
         var aborted = 0
+        var flushed: [String] = []
+        var takesFlushes = true
     }
 
     private let state = Mutex(State())
@@ -139,6 +150,21 @@ final class MemoryQueue: Sendable {
 
     func add(_ message: Message) { state.withLock { $0.messages.append(message) } }
     func noteWrite(_ size: Int) { state.withLock { $0.largestWrite = max($0.largestWrite, size) } }
+    /// Domains that ETRN has named.
+    var flushed: [String] { state.withLock { $0.flushed } }
+    /// Whether the queue can be asked to try mail.
+    var takesFlushes: Bool {
+        get { state.withLock { $0.takesFlushes } }
+        set { state.withLock { $0.takesFlushes = newValue } }
+    }
+
+    func noteFlush(_ domain: String) -> Bool {
+        state.withLock { state in
+            if state.takesFlushes { state.flushed.append(domain) }
+            return state.takesFlushes
+        }
+    }
+
     func noteAbort() { state.withLock { $0.aborted += 1 } }
 }
 
@@ -151,6 +177,7 @@ final class MemoryHandOff: MessageHandOff {
     var storageIsShort: Bool { queue.storageIsShort }
     func reserveQueueID() async throws(HandOffFailure) -> QueueID { queue.reserve() }
     func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer { MemoryTransfer(queue, id, envelope) }
+    func flush(domain: String) -> Bool { queue.noteFlush(domain) }
 }
 
 final class MemoryTransfer: MessageTransfer {

@@ -17,12 +17,14 @@ struct ServiceAssembly {
     let tls: TLSContext?
     let rules: RestrictionEvaluator
     let router: AddressRouter
+    let fastFlush: DomainList
     /// What sessions get while the server is short of them; nil when the configuration sets `stress` itself.
     let stressed: (policy: SessionPolicy, rules: RestrictionEvaluator)?
 
-    /// Builds the parts. Every finding goes to `diagnostics`; nil if one of them is an error.
+    /// Builds the parts. `main` is main.cf without the service's overrides. Every finding goes to `diagnostics`; nil if one of them is an error.
     init?(
         _ settings: ServiceSettings,
+        main: ServiceSettings,
         tables: TableRegistry,
         ownAddresses: [IPAddress],
         names: any NameService,
@@ -40,6 +42,7 @@ struct ServiceAssembly {
             guard let policy, let rules else { return nil }
             return (policy, rules)
         }
+        let fastFlush = problems.collect(try DomainList(fastFlush: main, tables: tables))
         let usual = decider(settings)
         problems.add(usual?.rules.warnings ?? [])
         var stressed: Decider?
@@ -48,8 +51,9 @@ struct ServiceAssembly {
             if stressed == nil { failed = true }
         }
         diagnostics += problems.diagnostics
-        guard !failed, !problems.hasErrors, let router, let usual else { return nil }
+        guard !failed, !problems.hasErrors, let router, let fastFlush, let usual else { return nil }
         self.router = router
+        self.fastFlush = fastFlush
         (policy, rules) = usual
         self.stressed = stressed
     }

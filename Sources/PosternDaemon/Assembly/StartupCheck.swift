@@ -59,6 +59,7 @@ package struct StartupCheck {
             let settings = configuration.settings(for: service)
             _ = ServiceAssembly(
                 settings,
+                main: configuration.main,
                 tables: tables,
                 ownAddresses: configuration.ownAddresses,
                 names: names,

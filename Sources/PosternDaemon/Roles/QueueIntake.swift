@@ -8,12 +8,15 @@ import Synchronization
 final class QueueIntake: MessageIntake {
     private let spool: Spool
     private let clock: any SpoolClock
+    private let onFlush: @Sendable (String) -> Void
     /// Ids of queue roles before this one that have been used since it began. Each is that of a session older than this process.
     private let earlier = Mutex<Set<QueueID>>([])
     private static let earlierLimit = 100_000
 
-    init(spool: Spool, clock: any SpoolClock) {
+    /// - Parameter onFlush: takes note of a domain whose deferred mail is to be tried.
+    init(spool: Spool, clock: any SpoolClock, onFlush: @escaping @Sendable (String) -> Void) {
         self.spool = spool
+        self.onFlush = onFlush
         self.clock = clock
     }
 
@@ -36,6 +39,8 @@ final class QueueIntake: MessageIntake {
     }
 
     var storageIsShort: Bool { spool.storageIsShort }
+
+    func flush(domain: String) { onFlush(domain) }
 
     /// Translates the spool's verdict into the hand-off's byte.
     final class Receipt: AcceptReceipt {

@@ -65,8 +65,11 @@ final class QueueRole {
         spool.start(agent: agent)
         let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool) { agent.flush() }
         queueControl.start()
+        let siteFlush = SiteFlush(spool: spool, clock: clock, log: environment.mailLog(environment.main, program: "flush")) { agent.flush() }
         control.send(.ready)
-        serve(control, intake: QueueIntake(spool: spool, clock: clock), group: group)
+        let intake = QueueIntake(spool: spool, clock: clock) { siteFlush.request($0) }
+        serve(control, intake: intake, group: group)
+        siteFlush.stop()
         // What waits for delivery waits for the next queue role, rather than to be deferred by this one.
         spool.pause()
         let reported = DispatchSemaphore(value: 0)

@@ -30,6 +30,7 @@ final class SMTPDRole {
         for service in environment.configuration.smtpdServices {
             assemblies[service.name] = ServiceAssembly(
                 environment.configuration.settings(for: service),
+                main: environment.main,
                 tables: tables,
                 ownAddresses: environment.configuration.ownAddresses,
                 names: names,

@@ -73,6 +73,7 @@ final class SMTPDServer {
                     router: assembly.router,
                     names: names,
                     logSink: environment.log,
+                    fastFlush: assembly.fastFlush,
                     cleanupTag: "\(environment.main.text("syslog_name"))/cleanup",
                     registry: registry,
                     limits: limits,

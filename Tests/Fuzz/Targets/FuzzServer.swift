@@ -49,6 +49,7 @@ final class FuzzServer: Sendable {
             router: router,
             names: NoNames(),
             logSink: log,
+            fastFlush: try DomainList(fastFlush: settings, tables: tables),
             registry: registry,
             limits: limits
         )

@@ -24,6 +24,7 @@ final class RecordingHandOff: MessageHandOff {
     }
 
     func begin(_ id: QueueID, _ envelope: Envelope) -> any MessageTransfer { RecordingTransfer(queue, envelope) }
+    func flush(domain: String) -> Bool { true }
 }
 
 final class RecordingTransfer: MessageTransfer {
