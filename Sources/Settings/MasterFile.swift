@@ -1,11 +1,14 @@
 /// master.cf: one entry for each service.
 package struct MasterFile: Sendable {
     package let entries: [MasterEntry]
+    /// With those that a later line of the same name takes the place of.
+    let written: [MasterEntry]
     package let diagnostics: [Diagnostic]
 
     /// Parses the file's text; `file` is its name for messages.
     package init(_ text: ConfigText, file: String) {
         var entries: [MasterEntry] = []
+        var written: [MasterEntry] = []
         var diagnostics: [Diagnostic] = []
         for line in text.lines {
             let location = SourceLocation(file: file, line: line.number)
@@ -16,6 +19,7 @@ package struct MasterFile: Sendable {
             let (entry, problems) = Self.entry(line.text, at: location)
             diagnostics += problems.map { Diagnostic(.error, $0, at: location) }
             guard let entry else { continue }
+            written.append(entry)
             if let earlier = entries.firstIndex(where: { $0.key == entry.key }) {
                 let message = "\(entry.key) is defined again; the entry of line \(entries[earlier].location.line) is not used"
                 diagnostics.append(Diagnostic(.warning, message, at: location))
@@ -24,6 +28,7 @@ package struct MasterFile: Sendable {
             entries.append(entry)
         }
         self.entries = entries
+        self.written = written
         self.diagnostics = diagnostics
     }
 

@@ -10,6 +10,9 @@ package final class TableRegistry {
 
     package init() {}
 
+    /// The types of tables that can be opened, sorted.
+    package static var types: [String] { (TableType.builtIn + IndexedSource.indexed.keys).sorted() }
+
     /// The files that the tables opened so far were read from, for the watcher.
     package var watchedFiles: [String] { Set(opened.values.flatMap(\.watchedFiles)).sorted() }
 

@@ -23,7 +23,7 @@ enum TableType {
         }
     }
 
-    /// Every type that can be opened without further libraries, for `postern --version`.
+    /// The types that `open` takes by name; those of ``IndexedSource`` come on top.
     static let builtIn = ["cidr", "fail", "inline", "pipemap", "proxy", "regexp", "static", "texthash", "unionmap", "unix"]
 
     private static func members(_ spec: String, _ body: String, at location: SourceLocation?, registry: TableRegistry)
@@ -43,7 +43,7 @@ enum TableType {
 /// library is not built in: stock configurations say `hash:/etc/aliases`. Only an index without its source cannot be used.
 enum IndexedSource {
     /// Type, trait that builds it in.
-    private static let indexed =
+    static let indexed =
         ["hash": "BerkeleyDB", "btree": "BerkeleyDB", "lmdb": "LMDB", "cdb": nil, "dbm": nil, "sdbm": nil] as [String: String?]
     private static let others =
         ["pcre": "PCRE", "ldap": "LDAP", "mysql": "MySQL", "pgsql": "PostgreSQL", "sqlite": "SQLite"]

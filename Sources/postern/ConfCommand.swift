@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Settings
+import Tables
 
 /// `postern conf`: what postconf prints and edits, in the same format.
 struct ConfCommand: ParsableCommand {
@@ -35,6 +36,14 @@ struct ConfCommand: ParsableCommand {
     var serviceParameters = false
     @Flag(name: .customShort("F"), help: "The columns of master.cf.")
     var serviceFields = false
+    @Flag(name: .customShort("p"), help: "Parameters of main.cf: what is done anyway.")
+    var mainParameters = false
+    @Flag(name: .customShort("m"), help: "The types of lookup tables.")
+    var tableTypes = false
+    @Flag(name: .customShort("a"), help: "The SASL types of the server (smtpd_sasl_type).")
+    var serverSASL = false
+    @Flag(name: .customShort("A"), help: "The SASL types of the client (smtp_sasl_type).")
+    var clientSASL = false
     @Flag(name: .customShort("e"), help: "Change settings (NAME=VALUE).")
     var edit = false
     @Flag(name: .customShort("X"), help: "Remove settings.")
@@ -51,25 +60,39 @@ struct ConfCommand: ParsableCommand {
         }
         try atMostOne([(set, "-n"), (defaults, "-d"), (edits, edit ? "-e" : remove ? "-X" : commentOut ? "-#" : "NAME=VALUE")])
         try atMostOne([(edit, "-e"), (remove, "-X"), (commentOut, "-#")])
-        try atMostOne([(services, "-M"), (serviceParameters, "-P"), (serviceFields, "-F")])
+        try atMostOne([(services, "-M"), (serviceParameters, "-P"), (serviceFields, "-F"), (mainParameters, "-p")])
+        try atMostOne([(tableTypes, "-m"), (serverSASL, "-a"), (clientSASL, "-A")])
         try atMostOne([(valuesOnly, "-h"), (namesOnly, "-H")])
-        if services || serviceParameters || serviceFields, set || defaults { throw ValidationError("-n and -d are for main.cf") }
+        if isAboutMaster, set || defaults { throw ValidationError("-n and -d are for main.cf") }
         if commentOut, serviceParameters { throw ValidationError("-# does not work with -P; use -X") }
         if remove || commentOut, serviceFields { throw ValidationError("-F takes -e only") }
         if (edit || remove || commentOut) && words.isEmpty { throw ValidationError("nothing to change: specify names or settings") }
     }
 
+    private var isAboutMaster: Bool { services || serviceParameters || serviceFields }
+
     /// A setting among the words is an edit, with or without -e.
     private var edits: Bool { edit || remove || commentOut || words.contains { $0.contains("=") } }
 
     func run() throws {
+        if let names = builtIn {
+            for name in names { print(name) }
+            return
+        }
         let environment = SystemEnvironment.current()
         let directory = configuration.resolved
         if edits { try change(in: directory) } else { try report(on: directory, environment) }
     }
 
+    /// What this program has, whatever the configuration says.
+    private var builtIn: [String]? {
+        if tableTypes { return TableRegistry.types }
+        if serverSASL { return ["cyrus", "dovecot"] }
+        return clientSASL ? ["cyrus"] : nil
+    }
+
     private func change(in directory: String) throws {
-        let path = "\(directory)/\(services || serviceParameters || serviceFields ? "master.cf" : "main.cf")"
+        let path = "\(directory)/\(isAboutMaster ? "master.cf" : "main.cf")"
         let old = try read(path)
         let result = try edited(old)
         warn(result.warnings)
@@ -91,12 +114,14 @@ struct ConfCommand: ParsableCommand {
     }
 
     private func report(on directory: String, _ environment: LoadEnvironment) throws {
-        let main = MainFile(ConfigText(try read("\(directory)/main.cf")), file: "\(directory)/main.cf")
+        // The defaults are the same whatever main.cf says, and whether there is one.
+        let mainBytes = defaults ? [] : try read("\(directory)/main.cf")
+        let main = MainFile(ConfigText(mainBytes), file: "\(directory)/main.cf")
         // Without master.cf only the transports' own parameters are unknown.
-        let masterBytes = (try? read("\(directory)/master.cf")) ?? []
+        let masterBytes = isAboutMaster ? try read("\(directory)/master.cf") : (try? read("\(directory)/master.cf")) ?? []
         let master = MasterFile(ConfigText(masterBytes), file: "\(directory)/master.cf")
         let problems = main.diagnostics + master.diagnostics
-        warn(problems.map(\.description))
+        warn(problems.map(\.text))
         let settings = try overrides.map { word in
             guard let equals = word.firstIndex(of: "="), equals != word.startIndex else {
                 throw ValidationError("-o needs name=value, not \"\(word)\"")
@@ -115,7 +140,7 @@ struct ConfCommand: ParsableCommand {
         let (lines, warnings) = output(of: report, style)
         for line in lines { print(line) }
         warn(warnings)
-        if !services, !serviceParameters, !serviceFields, !defaults {
+        if !isAboutMaster, !defaults {
             warn(report.unusedNames.map { "\(directory)/main.cf: unused parameter: \($0)=\(main.definitions[$0]?.value ?? "")" })
         }
         if problems.contains(where: { $0.severity == .error }) { throw ExitCode.failure }

@@ -75,6 +75,9 @@ import Testing
         // Postfix glues the new line to a last line without line end; we complete it first.
         #expect(text(try MainEditor.set(["b=1"], in: Array("a = b".utf8)).bytes) == "a = b\nb = 1\n")
         #expect(text(try MainEditor.set(["b=1"], in: []).bytes) == "b = 1\n")
+        #expect(text(try MainEditor.set(["a=c"], in: Array("a = b".utf8)).bytes) == "a = c")
+        #expect(text(try MainEditor.remove(["x"], in: Array("a = b".utf8)).bytes) == "a = b")
+        #expect(text(try MainEditor.remove(["c"], in: Array("a = b\nc = d".utf8)).bytes) == "a = b\n")
         // Bytes that are not UTF-8 stay.
         #expect(
             try MainEditor.set(["a=1"], in: [0x23, 0xFF, 0x0A, 0x62, 0x3D, 0xFE, 0x0A]).bytes == [0x23, 0xFF, 0x0A, 0x62, 0x3D, 0xFE, 0x0A]

@@ -36,7 +36,7 @@ extension ConfReport {
         let wanted = patterns.map(Self.split)
         var matched: Set<Int> = []
         var lines: [String] = []
-        for service in master.entries {
+        for service in master.written {
             for (name, value) in entry(service) {
                 let hits = wanted.indices.filter { Self.matches(wanted[$0], [service.service, service.type.rawValue, name]) }
                 matched.formUnion(hits)
@@ -55,7 +55,7 @@ extension ConfReport {
     private func matching(_ patterns: [String]) -> (entries: [MasterEntry], warnings: [String]) {
         let wanted = patterns.map(Self.split)
         var matched: Set<Int> = []
-        let entries = master.entries.filter { entry in
+        let entries = master.written.filter { entry in
             let hits = wanted.indices.filter { Self.matches(wanted[$0], [entry.service, entry.type.rawValue]) }
             matched.formUnion(hits)
             return patterns.isEmpty || !hits.isEmpty

@@ -13,8 +13,10 @@ package enum LineEditor {
     package static func edit(_ bytes: [UInt8], appending appended: [String] = [], action: (String) -> Action?) -> [UInt8] {
         var out: [UInt8] = []
         var current: Action?
+        var isLastLineKept = false
         for line in ConfigText.physicalLines(bytes) {
             let kind = ConfigText.kind(line)
+            isLastLineKept = false
             if kind == .start { current = action(String(decoding: line, as: UTF8.self)) }
             switch (kind, current) {
             case (.start, .replace(let text)): out += Array(text.utf8) + [newline]
@@ -22,7 +24,10 @@ package enum LineEditor {
             case (.start, .commentOut), (.continuation, .commentOut): out += [UInt8(ascii: "#")] + line + [newline]
             default: out += line + [newline]
             }
+            isLastLineKept = true
         }
+        // A last line without line end stays so, unless another one follows.
+        if bytes.last != newline, isLastLineKept, appended.isEmpty { out.removeLast() }
         for text in appended { out += Array(text.utf8) + [newline] }
         return out
     }
