@@ -19,7 +19,7 @@ if [ -s "$run/postern.pid" ] && kill -0 "$(cat "$run/postern.pid")" 2>/dev/null;
 fi
 cp "$demo/main.cf" "$demo/master.cf" "$run/"
 [ -z "$owner" ] || echo "mail_owner = $owner" >> "$run/main.cf"
-mkdir -p "$run/sasl" "$run/data" "$run/spool"
+mkdir -p "$run/sasl" "$run/data"
 chmod 700 "$run/sasl"
 cat > "$run/sasl/smtpd.conf" <<CONF
 pwcheck_method: auxprop
@@ -29,7 +29,7 @@ mech_list: PLAIN LOGIN SCRAM-SHA-256
 CONF
 [ -s "$run/cert.pem" ] || "$POSTERN" cert selfsigned --name localhost --name 127.0.0.1 --out-cert "$run/cert.pem" --out-key "$run/key.pem"
 printf 'wonderland' | "$POSTERN" user add -p -c "$run" alice
-[ -z "$owner" ] || chown -R "$owner" "$run/sasl" "$run/spool"
+[ -z "$owner" ] || chown -R "$owner" "$run/sasl"
 
 "$POSTERN" sink --listen 127.0.0.1:2526 &
 sink=$!

@@ -65,7 +65,13 @@ package struct SinkMessage: Sendable, Hashable {
             if let first = values.first { lines.append("  \(name): \(first)\(values.count > 1 ? " (and \(values.count - 1) more)" : "")") }
         }
         lines.append("  \(content.count) bytes")
-        return lines.map { String($0.unicodeScalars.map { Self.isPlain($0) ? Character($0) : "?" }) + "\n" }.joined()
+        return lines.map { String($0.unicodeScalars.map(Self.shown)) + "\n" }.joined()
+    }
+
+    /// What a terminal gets: the tab of a folded header as a space, nothing that it would obey.
+    private static func shown(_ scalar: Unicode.Scalar) -> Character {
+        if scalar == "\t" { return " " }
+        return isPlain(scalar) ? Character(scalar) : "?"
     }
 
     private static func isPlain(_ scalar: Unicode.Scalar) -> Bool {

@@ -107,6 +107,7 @@ import Testing
         #expect(message.body == "Body: x\r\n\r\nmore\r\n")
         #expect(message.summary.contains("RCPT TO:<c@d> NOTIFY=NEVER\n"))
         #expect(message.summary.contains("Received: one (and 1 more)\n"))
+        #expect(message.summary.contains("Subject: a b?[2J\n"))
         #expect(!message.summary.contains("\u{1B}"))
         var bare = message
         bare.content = Array("\r\njust a body".utf8)
