@@ -52,7 +52,7 @@ struct EndpointFinder: Sendable {
             }
             return try await endpoints(of: exchangers, domain: domain, nextHop)
         case .noData: return try await hostEndpoints(domain, nextHop)
-        case .noSuchDomain: throw Self.nameFailure(EnhancedStatusCode(5, 4, 4), domain, "MX", "Host not found")
+        case .noSuchDomain: throw Self.nameFailure(EnhancedStatusCode(5, 4, 4), domain, addressType, "Host not found")
         case .temporaryFailure:
             if settings.ignoresMXLookupErrors { return try await hostEndpoints(domain, nextHop) }
             throw Self.nameFailure(EnhancedStatusCode(4, 4, 3), domain, "MX", "Host not found, try again")
@@ -79,7 +79,7 @@ struct EndpointFinder: Sendable {
             }
         }
         guard found.isEmpty else { return found }
-        let reason = failure ?? Self.nameFailure(EnhancedStatusCode(5, 4, 4), domain, "MX", "Host not found")
+        let reason = failure ?? Self.nameFailure(EnhancedStatusCode(5, 4, 4), domain, addressType, "Host not found")
         throw settings.defersWithoutMXAddress ? reason.softened : reason
     }
 
@@ -87,15 +87,18 @@ struct EndpointFinder: Sendable {
         switch await names.addresses(of: host) {
         case .found(let addresses):
             let usable = ordered(addresses.filter { if case .v4 = $0 { settings.usesIPv4 } else { settings.usesIPv6 } })
-            if usable.isEmpty { return .failure(Self.noAddress(host)) }
+            if usable.isEmpty { return .failure(noAddress(host)) }
             return .success(
                 usable.map { Endpoint(host: host, address: .inet($0, port: nextHop.port), checksForLoop: nextHop.usesDefaultPort) }
             )
-        case .noData: return .failure(Self.noAddress(host))
-        case .noSuchDomain: return .failure(Self.nameFailure(EnhancedStatusCode(5, 4, 4), host, "A", "Host not found"))
-        case .temporaryFailure: return .failure(Self.nameFailure(EnhancedStatusCode(4, 4, 3), host, "A", "Host not found, try again"))
+        case .noData: return .failure(noAddress(host))
+        case .noSuchDomain: return .failure(Self.nameFailure(EnhancedStatusCode(5, 4, 4), host, addressType, "Host not found"))
+        case .temporaryFailure: return .failure(Self.nameFailure(EnhancedStatusCode(4, 4, 3), host, addressType, "Host not found, try again"))
         }
     }
+
+    /// The type that Postfix asks for last, and names when there is no address.
+    private var addressType: String { settings.usesIPv6 ? "AAAA" : "A" }
 
     /// By preference; those of equal preference share the load.
     private func inOrder(_ exchangers: [MailExchanger]) -> [MailExchanger] {
@@ -122,8 +125,8 @@ struct EndpointFinder: Sendable {
         DeliveryFailure(EnhancedStatusCode(5, 4, 6), "mail for \(name) loops back to myself")
     }
 
-    private static func noAddress(_ host: String) -> DeliveryFailure {
-        nameFailure(EnhancedStatusCode(5, 4, 4), host, "A", "Host found but no data record of requested type")
+    private func noAddress(_ host: String) -> DeliveryFailure {
+        Self.nameFailure(EnhancedStatusCode(5, 4, 4), host, addressType, "Host found but no data record of requested type")
     }
 
     private static func nameFailure(_ dsn: EnhancedStatusCode, _ name: String, _ type: String, _ reason: String) -> DeliveryFailure {

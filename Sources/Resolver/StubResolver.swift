@@ -73,15 +73,16 @@ package final class StubResolver: NameService {
         }
     }
 
-    /// Drops hosts that are no host names: a number there would be taken for an address (`MX 0 127.0.0.1`).
+    /// Drops hosts that are neither host names nor addresses. An address is against RFC 1035, but widespread, and Postfix delivers there.
     static func exchangers(_ records: [RecordData]) -> NameAnswer<[MailExchanger]> {
         if records.count == 1, case .mailExchanger(let preference, let host) = records[0], host.isRoot {
             return .found([MailExchanger(preference: preference, host: "")])
         }
         let exchangers: [MailExchanger] = records.compactMap { record in
-            guard case .mailExchanger(let preference, let host) = record, HostnameSyntax.isValid(host.description) else { return nil }
+            guard case .mailExchanger(let preference, let host) = record else { return nil }
             // Next hops are keys of caches and of what is known of destinations.
-            return MailExchanger(preference: preference, host: host.description.lowercased())
+            let name = host.description.lowercased()
+            return HostnameSyntax.isValid(name) || IPAddress(name) != nil ? MailExchanger(preference: preference, host: name) : nil
         }
         if exchangers.isEmpty { return .temporaryFailure("no MX record names a valid host") }
         return .found(exchangers.sorted { $0.preference < $1.preference })

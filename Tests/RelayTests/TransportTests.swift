@@ -130,16 +130,16 @@ import Testing
     }
 
     static let names: [(answer: NameAnswer<[MailExchanger]>, outcome: RecipientOutcome)] = [
-        (.noSuchDomain, .bounced("Host or domain name not found. Name service error for name=x.example type=MX: Host not found")),
+        (.noSuchDomain, .bounced("Host or domain name not found. Name service error for name=x.example type=AAAA: Host not found")),
         (
             .temporaryFailure("timeout"),
             .deferred("Host or domain name not found. Name service error for name=x.example type=MX: Host not found, try again")
         ),
         (.found([MailExchanger(preference: 0, host: "")]), .bounced("Domain x.example does not accept mail (nullMX)")),
-        (.noData, .bounced("Host or domain name not found. Name service error for name=x.example type=A: Host not found")),
+        (.noData, .bounced("Host or domain name not found. Name service error for name=x.example type=AAAA: Host not found")),
         (
             .found([MailExchanger(preference: 10, host: "gone.example")]),
-            .bounced("Host or domain name not found. Name service error for name=gone.example type=A: Host not found")
+            .bounced("Host or domain name not found. Name service error for name=gone.example type=AAAA: Host not found")
         ),
         (.found([MailExchanger(preference: 10, host: "self.example")]), .bounced("mail for x.example loops back to myself")),
     ]

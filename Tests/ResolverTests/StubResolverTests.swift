@@ -237,14 +237,16 @@ import Testing
             let records: [Response.Record] =
                 switch name {
                 case "null.example": [.mx(name, 0, "")]
-                case "numbers.example": [.mx(name, 0, "127.0.0.1")]
-                default: [.mx(name, 20, "c.example"), .mx(name, 10, "a.example"), .mx(name, 10, "b.example"), .mx(name, 5, "10.0.0.1")]
+                case "numbers.example": [.mx(name, 0, "192.0.2.1")]
+                case "nonsense.example": [.mx(name, 0, "-.example")]
+                default: [.mx(name, 20, "c.example"), .mx(name, 10, "a.example"), .mx(name, 10, "b.example"), .mx(name, 5, "-.example")]
                 }
             return [Response(query, answers: records).bytes]
         }) { server in
             let names = resolver([server.port])
             #expect(await names.mailExchangers(of: "null.example") == .found([MailExchanger(preference: 0, host: "")]))
-            #expect(await names.mailExchangers(of: "numbers.example") == .temporaryFailure("no MX record names a valid host"))
+            #expect(await names.mailExchangers(of: "numbers.example") == .found([MailExchanger(preference: 0, host: "192.0.2.1")]))
+            #expect(await names.mailExchangers(of: "nonsense.example") == .temporaryFailure("no MX record names a valid host"))
             // Who shuffles equal preferences is the relay.
             guard case .found(let found) = await names.mailExchangers(of: "example") else { Issue.record("no answer"); return }
             #expect(found.map(\.preference) == [10, 10, 20])
