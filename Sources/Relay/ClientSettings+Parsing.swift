@@ -1,5 +1,6 @@
 import Authentication
 import NIOCore
+import Routing
 import SMTPCore
 import Settings
 import TLS
@@ -143,7 +144,12 @@ extension ClientSASLSettings {
         securityOptions = []
         tlsSecurityOptions = []
         mechanismFilter = .all
-        isSenderDependent = reader.bool("sender_dependent_authentication")
+        if reader.bool("sender_dependent_authentication") {
+            senderLookup = AddressLookup(
+                recipientDelimiter: reader.settings.text("recipient_delimiter"),
+                ownerRequestSpecial: reader.settings.bool("owner_request_special")
+            )
+        }
         softBounce = reader.bool("sasl_auth_soft_bounce")
         sendsAuthorizationID = reader.settings.bool("send_cyrus_sasl_authzid")
         do throws(SASLClient.Failure) {

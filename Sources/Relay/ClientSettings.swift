@@ -1,6 +1,7 @@
 import Authentication
 import NIOCore
 import Resolver
+import Routing
 import SMTPCore
 import Settings
 import TLS
@@ -101,7 +102,8 @@ struct ClientTLSSettings: Sendable {
 /// `smtp_sasl_*`.
 struct ClientSASLSettings: Sendable {
     var passwords: TableList
-    var isSenderDependent: Bool
+    /// How senders are looked up; nil without `smtp_sender_dependent_authentication`.
+    var senderLookup: AddressLookup?
     var securityOptions: SASLSecurityOptions
     var tlsSecurityOptions: SASLSecurityOptions
     var mechanismFilter: MechanismFilter

@@ -2,6 +2,7 @@ import Authentication
 import LoopTask
 import MailLog
 import NIOCore
+import Routing
 import SMTPCore
 import Spool
 import Tables
@@ -196,11 +197,11 @@ final class DeliveryWorker {
         }
     }
 
-    /// The login of `smtp_sasl_password_maps`: by sender if so configured, by next hop as written, by host name.
+    /// The login of `smtp_sasl_password_maps`: by sender if so configured, by host name, by next hop as written.
     private func login(for delivery: Delivery, host: String, known: ClientSession?) async throws(DeliveryFailure) -> SASLClient.Credentials?
     {
         guard let sasl = queue.settings.sasl else { return nil }
-        if let known, !sasl.isSenderDependent { return known.wanted }
+        if let known, sasl.senderLookup == nil { return known.wanted }
         return try await sasl.credentials(sender: delivery.job.envelope.sender, nextHop: queue.nextHop, host: host)
     }
 }
@@ -208,17 +209,23 @@ final class DeliveryWorker {
 extension ClientSASLSettings {
     /// nil when no key is in the tables. A table that fails defers: mail must not go out without the login it needs.
     func credentials(sender: Address, nextHop: String, host: String) async throws(DeliveryFailure) -> SASLClient.Credentials? {
-        var keys = isSenderDependent && !sender.isNull ? [sender.internalForm, sender.domain.map { "@\($0)" }].compactMap { $0 } : []
-        keys += nextHop == host ? [host] : [nextHop, host]
-        for key in keys {
-            switch await passwords.lookup(key) {
-            case .found(let text):
-                let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-                return SASLClient.Credentials(username: String(parts[0]), password: parts.count > 1 ? String(parts[1]) : "")
-            case .notFound: continue
-            case .failed: throw DeliveryFailure(EnhancedStatusCode(4, 3, 0), "SASL password lookup error")
-            }
+        if let senderLookup, !sender.isNull, let found = try login(await senderLookup.find(sender, in: passwords, isLocal: false)) {
+            return found
+        }
+        for key in nextHop == host ? [host] : [host, nextHop] {
+            if let found = try login(await passwords.lookup(key)) { return found }
         }
         return nil
+    }
+
+    /// `username:password` taken apart.
+    private func login(_ answer: LookupResult) throws(DeliveryFailure) -> SASLClient.Credentials? {
+        switch answer {
+        case .found(let text):
+            let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            return SASLClient.Credentials(username: String(parts[0]), password: parts.count > 1 ? String(parts[1]) : "")
+        case .notFound: return nil
+        case .failed: throw DeliveryFailure(EnhancedStatusCode(4, 3, 0), "SASL password lookup error")
+        }
     }
 }
