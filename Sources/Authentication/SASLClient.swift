@@ -25,7 +25,6 @@ package final class SASLClient {
     package static func loadMechanisms() throws(Failure) { try SASLClientHandle.load() }
 
     private let handle: SASLClientHandle
-    private let mechanismFilter: MechanismFilter
 
     /// - Parameters:
     ///   - host: the server's name, as mechanisms such as DIGEST-MD5 put it into their proof.
@@ -35,10 +34,8 @@ package final class SASLClient {
         host: String,
         credentials: Credentials,
         securityOptions: SASLSecurityOptions = [.noplaintext, .noanonymous],
-        mechanismFilter: MechanismFilter = .all,
         sendAuthorizationID: Bool = false
     ) throws(Failure) {
-        self.mechanismFilter = mechanismFilter
         handle = try SASLClientHandle(
             service: service,
             host: host,
@@ -52,7 +49,7 @@ package final class SASLClient {
     package func start(offered: [String]) throws(Failure) -> (mechanism: String, initialResponse: String?) {
         // Names go into one C string with spaces between: only RFC 4422 names do.
         let usable = offered.filter { name in
-            (1...20).contains(name.utf8.count) && mechanismFilter.accepts(name)
+            (1...20).contains(name.utf8.count)
                 && name.utf8.allSatisfy {
                     ($0 >= 0x41 && $0 <= 0x5A) || ($0 >= 0x61 && $0 <= 0x7A) || ($0 >= 0x30 && $0 <= 0x39) || $0 == 0x2D || $0 == 0x5F
                 }

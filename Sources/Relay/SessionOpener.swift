@@ -158,7 +158,8 @@ struct SessionOpener {
             if level == .may, reply.code != 421 { return capabilities }
             throw .handshake(
                 DeliveryFailure(
-                    EnhancedStatusCode(4, 7, 4),
+                    // 5xx is no reason to give up: the mail may go once the server is mended.
+                    (400..<500).contains(reply.code) ? reply.effectiveStatus : EnhancedStatusCode(4, 7, 4),
                     "TLS is required, but host \(endpoint.label) refused to start TLS: \(reply.logText)",
                     remoteMTA: endpoint.host,
                     diagnostic: reply.logText
@@ -213,6 +214,12 @@ struct SessionOpener {
         .Credentials?
     {
         guard let sasl = settings.sasl, let credentials, !capabilities.authMechanisms.isEmpty else { return nil }
+        let offered = capabilities.authMechanisms.filter(sasl.mechanismFilter.accepts)
+        guard !offered.isEmpty else {
+            let names = capabilities.authMechanisms.joined(separator: " ")
+            log.warning("\(endpoint.labelWithPort) offered no supported AUTH mechanisms: '\(names)'")
+            throw .handshake(noCompatibleMechanism)
+        }
         var isEncrypted = false
         if case .established = connection.feeder.tls { isEncrypted = true }
         let client: SASLClient
@@ -223,10 +230,9 @@ struct SessionOpener {
                 host: endpoint.host,
                 credentials: credentials,
                 securityOptions: isEncrypted ? sasl.tlsSecurityOptions : sasl.securityOptions,
-                mechanismFilter: sasl.mechanismFilter,
                 sendAuthorizationID: sasl.sendsAuthorizationID
             )
-            first = try client.start(offered: capabilities.authMechanisms)
+            first = try client.start(offered: offered)
         } catch { throw .handshake(cannotAuthenticate(error)) }
         // An empty initial response is sent as "=" (RFC 4954 section 4).
         connection.send("AUTH \(first.mechanism)\(first.initialResponse.map { $0.isEmpty ? " =" : " \($0)" } ?? "")\r\n")
@@ -250,6 +256,15 @@ struct SessionOpener {
         DeliveryFailure(
             EnhancedStatusCode(4, 7, 0),
             "SASL authentication failed; cannot authenticate to server \(endpoint.label): \(failure.reason)",
+            remoteMTA: endpoint.host
+        )
+    }
+
+    private var noCompatibleMechanism: DeliveryFailure {
+        DeliveryFailure(
+            EnhancedStatusCode(4, 7, 0),
+            "SASL authentication failed: server \(endpoint.label) offered no compatible authentication mechanisms "
+                + "for this type of connection security",
             remoteMTA: endpoint.host
         )
     }

@@ -122,16 +122,23 @@ import Testing
     }
 
     /// `smtp_sasl_security_options` forbids plaintext by default.
-    @Test func noMechanismLeft() async throws {
+    @Test(arguments: [
+        ([:], "SASL authentication failed; cannot authenticate to server 127.0.0.1[127.0.0.1]: "),
+        (
+            ["smtp_sasl_mechanism_filter": "cram-md5"],
+            "SASL authentication failed: server 127.0.0.1[127.0.0.1] offered no compatible authentication mechanisms"
+        ),
+    ] as [([String: String], String)])
+    func noMechanismLeft(_ parameters: [String: String], _ expected: String) async throws {
         let bench = try RelayBench()
         let server = try await FaultyServer.started(FaultyServer.Script(capabilities: ["AUTH PLAIN LOGIN"]), on: bench.group)
         let routed = try RelayBench(
-            ["smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": "static:u:p"],
+            ["smtp_sasl_auth_enable": "yes", "smtp_sasl_password_maps": "static:u:p"].merging(parameters) { $1 },
             routes: ["x.example": "smtp:[127.0.0.1]:\(server.port)"]
         )
         let report = try await routed.deliver(routed.job(to: ["a@x.example"]))
         guard case .deferred(let text) = report.outcomes[0] else { return #expect(Bool(false), "\(report.outcomes)") }
-        #expect(text.hasPrefix("SASL authentication failed; cannot authenticate to server 127.0.0.1[127.0.0.1]: "))
+        #expect(text.hasPrefix(expected))
         #expect(!server.seen.commands.contains { $0.hasPrefix("AUTH") })
         try await server.stop()
         try await routed.end()
