@@ -93,7 +93,8 @@ struct EndpointFinder: Sendable {
             )
         case .noData: return .failure(noAddress(host))
         case .noSuchDomain: return .failure(Self.nameFailure(EnhancedStatusCode(5, 4, 4), host, addressType, "Host not found"))
-        case .temporaryFailure: return .failure(Self.nameFailure(EnhancedStatusCode(4, 4, 3), host, addressType, "Host not found, try again"))
+        case .temporaryFailure:
+            return .failure(Self.nameFailure(EnhancedStatusCode(4, 4, 3), host, addressType, "Host not found, try again"))
         }
     }
 

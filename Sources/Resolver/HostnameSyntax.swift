@@ -16,7 +16,9 @@ package enum HostnameSyntax {
         for label in name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {
             guard !label.isEmpty else { return "valid_hostname: misplaced delimiter: \(shown)" }
             guard label.count <= 63 else { return "valid_hostname: hostname label too long: \(shown)" }
-            guard label.first != UInt8(ascii: "-"), label.last != UInt8(ascii: "-") else { return "valid_hostname: misplaced hyphen: \(shown)" }
+            guard label.first != UInt8(ascii: "-"), label.last != UInt8(ascii: "-") else {
+                return "valid_hostname: misplaced hyphen: \(shown)"
+            }
             if let byte = label.first(where: { !isLetter($0) && !isDigit($0) }) {
                 return "valid_hostname: invalid character \(byte)(decimal): \(shown)"
             }

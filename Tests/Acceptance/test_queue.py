@@ -234,9 +234,11 @@ class Deaths(Case):
 
 class Limits(Case):
     def test_stop_ends_everything(self):
-        server = self.server(sink=self.sink())
+        server = self.server(sink=self.sink(), tls=True, sasl=Server.SASLDB, users=["alice"])
         pids = list(server.roles().values())
         self.assertEqual(server.stop(), 0)
+        # What NIO says when something is sent to a loop that has ended.
+        self.assertNotIn("EventLoop", server.read("stderr"))
         self.assertFalse(any(os.path.exists(f"/proc/{p}") for p in pids))
         self.assertRegex(server.log(), r"postfix/master\[\d+\]: terminating on signal 15\n")
 

@@ -122,13 +122,15 @@ import Testing
     }
 
     /// `smtp_sasl_security_options` forbids plaintext by default.
-    @Test(arguments: [
-        ([:], "SASL authentication failed; cannot authenticate to server 127.0.0.1[127.0.0.1]: "),
-        (
-            ["smtp_sasl_mechanism_filter": "cram-md5"],
-            "SASL authentication failed: server 127.0.0.1[127.0.0.1] offered no compatible authentication mechanisms"
-        ),
-    ] as [([String: String], String)])
+    @Test(
+        arguments: [
+            ([:], "SASL authentication failed; cannot authenticate to server 127.0.0.1[127.0.0.1]: "),
+            (
+                ["smtp_sasl_mechanism_filter": "cram-md5"],
+                "SASL authentication failed: server 127.0.0.1[127.0.0.1] offered no compatible authentication mechanisms"
+            ),
+        ] as [([String: String], String)]
+    )
     func noMechanismLeft(_ parameters: [String: String], _ expected: String) async throws {
         let bench = try RelayBench()
         let server = try await FaultyServer.started(FaultyServer.Script(capabilities: ["AUTH PLAIN LOGIN"]), on: bench.group)

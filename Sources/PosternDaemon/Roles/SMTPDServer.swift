@@ -17,7 +17,7 @@ import Tables
 /// The smtpd role once it is unprivileged: loops, services and listeners.
 final class SMTPDServer {
     private let group: MultiThreadedEventLoopGroup
-    private let loops: [LoopContext]
+    private var loops: [LoopContext]
     private var services: [String: SubmissionService] = [:]
     private var pools: [AuthPool] = []
     /// By the name of the service that authenticates there.
@@ -162,7 +162,20 @@ final class SMTPDServer {
     /// For the end of the process: there must be no listeners and sessions any more.
     func close() {
         for pool in pools { pool.close() }
+        letGo()
         ThreadEnd.wait(for: group)
+    }
+
+    /// What belongs to a loop goes on that loop, and so before the loops end.
+    private func letGo() {
+        services = [:]
+        poolOfService = [:]
+        pools = []
+        loops = []
+        // A listener lets go on its own loop of what belongs to the others, which may be what held the last of their connections.
+        for _ in 0..<3 {
+            for loop in group.makeIterator() { try? loop.submit {}.wait() }
+        }
     }
 }
 
