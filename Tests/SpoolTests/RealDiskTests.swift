@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import NIOCore
 import PosternTesting
 import SMTPCore
@@ -90,6 +91,34 @@ import Testing
             #expect(agent.damaged.withLock { $0 } == [])
             #expect(delivered.union(second.removed) == accepted.withLock { $0 })
             #expect(try FileManager.default.contentsOfDirectory(atPath: directory + "/content") == [])
+        }
+    }
+
+    /// Whatever an earlier process left in the file is no lock; a process that lives is one, and its death by SIGKILL ends it.
+    @Test func theLockIsThatOfALivingProcess() throws {
+        try Self.withDirectory { directory in
+            func open() throws(SpoolError) {
+                let spool = try Spool.open(directory: directory, options: SpoolOptions(), observer: RecordingObserver())
+                spool.close()
+            }
+            try open()
+            let path = directory + "/journal/LOCK"
+            try "1\n".write(toFile: path, atomically: false, encoding: .utf8)
+            try open()
+            let holder = Process()
+            let output = Pipe()
+            holder.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            holder.arguments = [
+                "python3", "-c",
+                "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, 2); print(); sys.stdout.flush(); time.sleep(60)", path,
+            ]
+            holder.standardOutput = output
+            try holder.run()
+            #expect(try output.fileHandleForReading.read(upToCount: 1)?.count == 1)
+            #expect(throws: SpoolError.alreadyOpen(path)) { try open() }
+            kill(holder.processIdentifier, SIGKILL)
+            holder.waitUntilExit()
+            try open()
         }
     }
 
