@@ -23,7 +23,7 @@ package struct RelayConfiguration: Sendable {
     ) throws(ConfigurationError) {
         var problems: [Diagnostic] = []
         queue = QueueSettings(main)
-        bounce = BounceSettings(main, problems: &problems)
+        bounce = BounceSettings(main)
         catalogue = TransportCatalogue(
             transports,
             main: main,
@@ -85,7 +85,7 @@ struct BounceSettings: Sendable {
     /// `double_bounce_sender`: notices about its mail end here.
     var doubleBounceSender: Address
 
-    init(_ settings: ServiceSettings, problems: inout [Diagnostic]) {
+    init(_ settings: ServiceSettings) {
         let origin = settings.text("myorigin")
         syslogName = settings.text("syslog_name")
         myHostname = settings.text("myhostname")
@@ -95,15 +95,6 @@ struct BounceSettings: Sendable {
         notifiesDoubleBounces = classes.contains("2bounce")
         doubleBounceRecipient = Self.address(settings.text("2bounce_notice_recipient"), origin: origin)
         doubleBounceSender = Self.address(settings.text("double_bounce_sender"), origin: origin)
-        if classes.contains("bounce") {
-            problems.append(
-                Diagnostic(
-                    .error,
-                    "notify_classes: copies of bounces to the postmaster (bounce) are not implemented",
-                    at: settings.location(of: "notify_classes")
-                )
-            )
-        }
     }
 
     private static func address(_ text: String, origin: String) -> Address {

@@ -63,8 +63,8 @@ package enum ParameterType: Sendable, Equatable {
     case time(TimeUnit)
     /// One word of the list; the words in `notYet` are Postfix's too, but not implemented.
     case choice([String], notYet: [String])
-    /// A list of words, each from the list.
-    case options([String])
+    /// A list of words, each from the list; those in `notYet` are Postfix's too, but not implemented.
+    case options([String], notYet: [String] = [])
     /// A list, separated by commas and white space.
     case list
     /// A list whose `/file/name` elements are replaced by the file's content; domains, hosts, addresses or tables.

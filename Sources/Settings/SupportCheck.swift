@@ -13,7 +13,7 @@ struct SupportCheck {
                 if said.insert(found).inserted { out.append(found) }
             }
         }
-        return out + unreachableOverrides() + transportParameters()
+        return out + unreachableOverrides() + serverWideOverrides() + transportParameters()
     }
 
     /// The settings of those who would read the parameter, and whether they take part.
@@ -71,6 +71,35 @@ struct SupportCheck {
             }
         }
     }
+
+    /// `-o` on a service's line of what is one for all services: Postfix's smtpd would follow some of them.
+    private func serverWideOverrides() -> [Diagnostic] {
+        let served = services.filter { $0.role != .builtIn && $0.role != .disabled }
+        return served.flatMap { service in
+            service.entry.options.overrides.compactMap { override -> Diagnostic? in
+                guard let row = ParameterTable.row(override.name), let isFollowed = Self.serverWide[row.name],
+                    service.settings.text(row.name) != mainSettings.text(row.name)
+                else { return nil }
+                let message = "\(row.name) is one for the whole server and cannot be set for \(service.name) alone; set it in main.cf"
+                return Diagnostic(isFollowed ? .error : .warning, message, at: service.entry.location)
+            }
+        }
+    }
+
+    /// What is taken from main.cf only, and whether Postfix's smtpd, smtp or lmtp (or nobody but Postern) would have followed a `-o`: there
+    /// a start without the setting is not what was asked for. Of the rest Postfix takes no notice, either.
+    private static let serverWide: [String: Bool] = {
+        let followed = [
+            "data_directory", "mail_owner", "maillog_file", "queue_directory", "queue_minfree", "smtpd_connection_limit", "smtpd_drain_time",
+            "smtpd_owner", "smtpd_sasl_worker_limit", "syslog_facility",
+        ]
+        let queue = [
+            "2bounce_notice_recipient", "anvil_rate_time_unit", "bounce_queue_lifetime", "bounce_size_limit", "defer_transports",
+            "double_bounce_sender", "maximal_backoff_time", "maximal_queue_lifetime", "minimal_backoff_time", "qmgr_message_active_limit",
+            "queue_run_delay",
+        ]
+        return Dictionary(uniqueKeysWithValues: followed.map { ($0, true) } + queue.map { ($0, false) })
+    }()
 
     /// The services that Postfix uses unless told otherwise.
     private static let defaultNames: Set<String> = ["cleanup", "qmgr", "bounce", "defer", "trace", "rewrite", "verify", "tlsmgr", "anvil"]

@@ -17,8 +17,9 @@ extension Parameter {
             if words.contains(word) { return nil }
             if notYet.contains(word) { return "\(name) = \(value) is not implemented yet" }
             return "\(name) must be one of \(words.filter { !$0.isEmpty }.joined(separator: ", ")), not \"\(value)\""
-        case .options(let words):
+        case .options(let words, let notYet):
             guard let odd = ListSyntax.elements(value).first(where: { !words.contains($0.lowercased()) }) else { return nil }
+            if notYet.contains(odd.lowercased()) { return "\(name): \(odd) is not implemented yet" }
             return "\(name): \"\(odd)\" is not one of \(words.joined(separator: ", "))"
         case .list, .matchList, .tables, .restrictions:
             return ListSyntax.isBalanced(value) ? nil : "\(name): braces are not balanced in \"\(value)\""

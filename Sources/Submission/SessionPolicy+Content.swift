@@ -28,6 +28,8 @@ struct ContentPolicy: Sendable {
     let maps: AddressMaps
     /// `duplicate_filter_limit`; 0 for none.
     let duplicateFilterLimit: Int
+    /// `enable_original_recipient`.
+    let tellsOriginalsApart: Bool
 
     init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
         var problems = ProblemCollector()
@@ -48,6 +50,7 @@ struct ContentPolicy: Sendable {
         remoteHeaderDomain = settings.text("remote_header_rewrite_domain")
         addressTokenLimit = settings.integer("header_address_token_limit")
         duplicateFilterLimit = settings.integer("duplicate_filter_limit")
+        tellsOriginalsApart = settings.bool("enable_original_recipient")
     }
 }
 

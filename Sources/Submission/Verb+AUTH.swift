@@ -11,11 +11,12 @@ extension Session {
         }
         if transaction != nil { return .reply(Reply(503, .init(5, 5, 1), "Error: MAIL transaction in progress")) }
         if facts.saslUsername != nil { return .reply(Reply(503, .init(5, 5, 1), "Error: already authenticated")) }
-        guard (2...3).contains(command.count) else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")) }
+        // Each AUTH counts, well-formed or not (compared with smtpd(8)).
         if let count = overRate(.auth, policy.limits.authRate) {
             log.warning("AUTH command rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
             return .reply(Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(clientAddress)"))
         }
+        guard (2...3).contains(command.count) else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")) }
         let mechanism = Self.printable(command[1])
         let log = log
         let request = AuthenticationRequest(

@@ -188,7 +188,7 @@ extension Session {
         }
         origin.saslMethod = facts.saslMethod ?? ""
         origin.saslUsername = facts.saslUsername ?? ""
-        var duplicates = DuplicateFilter(limit: policy.content.duplicateFilterLimit)
+        var duplicates = DuplicateFilter(limit: policy.content.duplicateFilterLimit, withOriginal: policy.content.tellsOriginalsApart)
         let recipients = duplicates.unique(transaction.recipients + transaction.copies)
         var envelope = Envelope(sender: transaction.envelopeSender, recipients: recipients, body: transaction.body, origin: origin)
         envelope.needsUTF8 = transaction.isUTF8 || policy.flagsAllUTF8

@@ -5,15 +5,19 @@ import Routing
 import SMTPCore
 
 extension Session {
+    /// `smtpd_client_recipient_rate_limit`, which RCPT and VRFY count against.
+    func overRecipientRate() -> Reply? {
+        guard let count = overRate(.recipient, policy.limits.recipientRate) else { return nil }
+        log.warning("Recipient address rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
+        return Reply(450, .init(4, 7, 1), "Error: too many recipients from \(clientAddress)")
+    }
+
     /// RCPT TO (RFC 5321 section 4.1.1.3).
     func rcpt(_ command: CommandLine) async -> Outcome {
         guard command.count >= 3, command.matches(1, "to:") else {
             return .reply(Reply(501, .init(5, 5, 4), "Syntax: RCPT TO:<address>"))
         }
-        if let count = overRate(.recipient, policy.limits.recipientRate) {
-            log.warning("Recipient address rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
-            return .reply(Reply(450, .init(4, 7, 1), "Error: too many recipients from \(clientAddress)"))
-        }
+        if let refusal = overRecipientRate() { return .reply(refusal) }
         let given: Address
         let rewritten: Address
         switch await path(command, 2, verb: "RCPT", isUTF8: transaction?.isUTF8 == true) {

@@ -24,6 +24,7 @@ extension Session {
         guard command.count == 2 || isUTF8 else {
             return .reply(Reply(501, .init(5, 5, 4), "Syntax: VRFY address\(policy.checksUTF8 ? " [SMTPUTF8]" : "")"))
         }
+        if let refusal = overRecipientRate() { return .reply(refusal) }
         switch await path(command, 1, verb: "VRFY", isUTF8: isUTF8) {
         case .refused(let reply): return .reply(reply)
         case .address(let address, _):

@@ -125,7 +125,7 @@ import Testing
         (["smtp_sasl_auth_enable": "yes"], "smtp_sasl_auth_enable: needs smtp_sasl_password_maps"),
         (["smtp_bind_address": "nonsense"], "smtp_bind_address"), (["smtp_tcp_port": "nosuch"], "smtp_tcp_port: unknown service"),
         (["smtp_tls_security_level": "may", "smtp_tls_CAfile": "/nonexistent/ca.pem"], "/nonexistent/ca.pem"),
-        (["notify_classes": "bounce"], "notify_classes"), (["smtp_enforce_tls": "yes"], "smtp_enforce_tls"),
+        (["smtp_enforce_tls": "yes"], "smtp_enforce_tls"),
     ]
 
     @Test(arguments: broken) func problems(_ example: (parameters: [String: String], part: String)) {

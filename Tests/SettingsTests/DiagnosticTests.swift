@@ -155,6 +155,31 @@ import Testing
         #expect(found.warnings.count == 1)
     }
 
+    @Test func whatIsOneForTheServerCannotBeSetForAService() {
+        let master = "2525 inet n - n - - smtpd -o queue_minfree=5000000 -o maximal_backoff_time=9h\n"
+        let (configuration, diagnostics) = load("", master: master)
+        #expect(configuration == nil)
+        #expect(
+            diagnostics.errors == [
+                "/c/master.cf:1: queue_minfree is one for the whole server and cannot be set for 2525 alone; set it in main.cf"
+            ]
+        )
+        #expect(diagnostics.warnings.contains { $0.hasPrefix("/c/master.cf:1: warning: maximal_backoff_time is one for the whole server") })
+    }
+
+    @Test(arguments: ["bounce", "data", "delay", "policy", "protocol"])
+    func noticesThatNobodyWouldSendAreRefused(_ notice: String) {
+        let (configuration, diagnostics) = load("notify_classes = resource, software, 2bounce, \(notice)\n")
+        #expect(configuration == nil)
+        #expect(diagnostics.errors == ["/c/main.cf:2: notify_classes: \(notice) is not implemented yet"])
+        #expect(load("notify_classes = resource, software, 2bounce\n").0 != nil)
+    }
+
+    @Test func linesShorterThanPostfixAllowsAreRefused() {
+        #expect(load("line_length_limit = 511\n").1.errors == ["/c/main.cf:2: line_length_limit must be at least 512, not 511"])
+        #expect(load("line_length_limit = 512\n").0 != nil)
+    }
+
     @Test func missingFilesAreErrors() {
         let (configuration, diagnostics) = Configuration.load(directory: "/nowhere", environment: machine([:]))
         #expect(configuration == nil)

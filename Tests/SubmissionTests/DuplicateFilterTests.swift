@@ -24,6 +24,15 @@ import Testing
         #expect(filter.unique(recipients) == [0, 2, 4, 5].map { recipients[$0] })
     }
 
+    @Test func withoutOriginalsOnlyTheAddressCounts() {
+        var filter = DuplicateFilter(limit: 0, withOriginal: false)
+        let recipients = [
+            Self.recipient("a@x.x", original: "b"), Self.recipient("A@X.x"), Self.recipient("a@x.x", notify: .never),
+            Self.recipient("a@x.x", orcpt: "rfc822;q"), Self.recipient("c@x.x", original: "b"),
+        ]
+        #expect(filter.unique(recipients) == [0, 4].map { recipients[$0] })
+    }
+
     /// As seen from Postfix with `duplicate_filter_limit = 1`.
     @Test func whatIsBeyondTheLimitIsNotRemembered() {
         var filter = DuplicateFilter(limit: 1)

@@ -213,8 +213,52 @@ import Testing
         }
     }
 
+    static let slow = ["smtpd_timeout": "1s", "smtpd_per_request_deadline": "yes", "smtpd_min_data_rate": "500"]
+
+    /// A chunk is content, too, and so are those after the first.
+    @Test(arguments: [false, true]) func chunksMustKeepTheMinimumRate(_ isSecond: Bool) async throws {
+        try await SessionServer.run(Self.slow) { server in
+            let client = try await DialogueConnection.connect(port: server.port)
+            _ = try await client.reply()
+            for command in ["HELO h", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"] { _ = try await client.command(command) }
+            if isSecond {
+                let reply = try await client.command("BDAT 3\r\nx")
+                #expect(reply == "250 2.0.0 Ok: 3 bytes")
+            }
+            try await client.send("BDAT 10000 LAST\r\n")
+            let drip = Task {
+                for _ in 0..<100 {
+                    try? await client.send("x\r\n")
+                    try? await Task.sleep(for: .milliseconds(200))
+                }
+            }
+            let reply = try await client.line()
+            drip.cancel()
+            #expect(reply == "421 4.4.2 mx.test.example Error: timeout exceeded")
+            #expect(await server.log.line(containing: "timeout after BDAT (") != nil)
+            #expect(server.queue.messages.isEmpty)
+        }
+    }
+
+    /// Who is fast enough may take longer than `smtpd_timeout` in all.
+    @Test func chunksAtMoreThanTheMinimumRateAreTaken() async throws {
+        try await SessionServer.run(Self.slow) { server in
+            let client = try await DialogueConnection.connect(port: server.port)
+            _ = try await client.reply()
+            for command in ["HELO h", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"] { _ = try await client.command(command) }
+            let piece = String(repeating: "y", count: 998) + "\r\n"
+            try await client.send("BDAT 8000 LAST\r\n")
+            for _ in 0..<8 {
+                try await client.send(piece)
+                try await Task.sleep(for: .milliseconds(250))
+            }
+            let reply = try await client.line()
+            #expect(reply?.hasPrefix("250 2.0.0 Ok: 8000 bytes queued as ") == true)
+        }
+    }
+
     @Test func contentMustKeepTheMinimumRate() async throws {
-        let settings = ["smtpd_timeout": "1s", "smtpd_per_request_deadline": "yes", "smtpd_min_data_rate": "500"]
+        let settings = Self.slow
         try await SessionServer.run(settings) { server in
             let client = try await HostileClientTests.untilData(server)
             // Never silent for a second, but far below 500 bytes a second.

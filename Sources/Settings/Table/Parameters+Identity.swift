@@ -49,7 +49,7 @@ extension Parameter {
         .init("empty_address_relayhost_maps_lookup_key", .text, .b, .noEffect(.unusedFeature), "<>"),
         .init("enable_idna2003_compatibility", .bool, .c, .noEffect(.notOffered), "no"),
         .init("enable_long_queue_ids", .bool, .a, .noEffect(.ownScheduler), "no"),
-        .init("enable_original_recipient", .bool, .b, .noEffect(.cosmetic), "yes"),
+        .init("enable_original_recipient", .bool, .b, .honoured, "yes"),
         .init("enable_threaded_bounces", .bool, .c, .noEffect(.cosmetic), "no"),
         .init("error_notice_recipient", .text, .b, .noEffect(.cosmetic), "postmaster"),
         .init("fast_flush_domains", .matchList, .c, .honoured, "$relay_domains"),
@@ -64,7 +64,7 @@ extension Parameter {
         .init("info_log_address_format", .choice("external", "internal"), .a, .noEffect(.cosmetic), "external"),
         .init("internal_mail_filter_classes", .list, .c, .noEffect(.cosmetic), ""),
         .init("known_tcp_ports", .list, .a, .honoured, "lmtp=24, smtp=25, smtps=submissions=465, submission=587"),
-        .init("line_length_limit", .count, .a, .honoured, "2048"),
+        .init("line_length_limit", .integer(512...Int(Int32.max)), .a, .honoured, "2048"),
         .init("lmdb_map_size", .size, .c, .noEffect(.noBerkeleyDB), "16777216"),
         .init("local_login_sender_maps", .tables, .c, .noEffect(.noLocalSubmission), "static:*"),
         .init("local_recipient_maps", .tables, .a, .honoured, "proxy:unix:passwd.byname $alias_maps"),
@@ -103,7 +103,7 @@ extension Parameter {
         .init("newaliases_path", .path, .c, .noEffect(.onePackage), "/usr/bin/newaliases"),
         .init(
             "notify_classes",
-            .options(["resource", "software", "bounce", "2bounce", "data", "delay", "policy", "protocol"]),
+            .options(["resource", "software", "2bounce"], notYet: ["bounce", "data", "delay", "policy", "protocol"]),
             .a,
             .honoured,
             "resource, software"

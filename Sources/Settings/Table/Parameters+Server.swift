@@ -81,7 +81,7 @@ extension Parameter {
         .init("smtpd_proxy_options", .options(["speed_adjust"]), .b, .noEffect(.unusedFeature), ""),
         .init("smtpd_proxy_timeout", .time(.seconds), .b, .noEffect(.unusedFeature), "100s"),
         .init("smtpd_recipient_limit", .count, .a, .honoured, "1000"),
-        .init("smtpd_recipient_overshoot_limit", .count, .b, .honoured, "1000"),
+        .init("smtpd_recipient_overshoot_limit", .positive, .b, .honoured, "1000"),
         .init("smtpd_recipient_restrictions", .restrictions, .a, .honoured, ""),
         .init("smtpd_reject_footer", .template, .a, .honoured, ""),
         .init("smtpd_reject_footer_maps", .tables, .b, .honoured, ""),
