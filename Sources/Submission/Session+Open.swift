@@ -18,6 +18,11 @@ extension Session {
         await identifyClient()
         log.info("connect from \(clientText)")
         if policy.tls.isWrapped {
+            if isOverTLSSessionRate {
+                log.warning("Refusing TLS service request from \(clientText) for service \(policy.serviceName)")
+                isClosing = true
+                return
+            }
             guard await openTLS(lostAfter: "CONNECT"), !isClosing else { return }
         }
         await feelForEarlyTalker()

@@ -220,7 +220,7 @@ import Testing
         try await SessionServer.run(Self.slow) { server in
             let client = try await DialogueConnection.connect(port: server.port)
             _ = try await client.reply()
-            for command in ["HELO h", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"] { _ = try await client.command(command) }
+            for command in ["EHLO h", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"] { _ = try await client.command(command) }
             if isSecond {
                 let reply = try await client.command("BDAT 3\r\nx")
                 #expect(reply == "250 2.0.0 Ok: 3 bytes")
@@ -245,7 +245,7 @@ import Testing
         try await SessionServer.run(Self.slow) { server in
             let client = try await DialogueConnection.connect(port: server.port)
             _ = try await client.reply()
-            for command in ["HELO h", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"] { _ = try await client.command(command) }
+            for command in ["EHLO h", "MAIL FROM:<a@b.example>", "RCPT TO:<c@d.example>"] { _ = try await client.command(command) }
             let piece = String(repeating: "y", count: 998) + "\r\n"
             try await client.send("BDAT 8000 LAST\r\n")
             for _ in 0..<8 {
