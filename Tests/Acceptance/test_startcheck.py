@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
-from postern import BINARY, Case, Server, needs_root, wait_for
+from postern import BINARY, Case, Server, needs, needs_root, wait_for
+from stock import SHARE
 
 
 def complaints(*arguments):
@@ -170,6 +171,33 @@ class StartCheck(Case):
             self.both_say(server, f"{server.directory}/main.cf:", f"belongs to a running Postfix, process {os.getpid()} ", "postfix stop")
         # A pid file that nobody holds is a dead Postfix's.
         self.assertEqual(complaints("check", "-c", server.directory)[0], 0)
+
+    @needs_root
+    @needs("postfix")
+    @unittest.skipUnless(os.path.exists(f"{SHARE}/master.cf.dist"), "needs Debian's package postfix")
+    def test_real_postfix(self):
+        """Its own locks, as it leaves them; once it is stopped its queue directory is ours."""
+        server = self.stopped(sink=self.sink())
+        with open(f"{SHARE}/master.cf.dist") as f:
+            inner = [line for line in f if line[:1].isalpha() and line.split()[1] != "inet"]
+        server.write("theirs/master.cf", "".join(inner))
+        server.write("theirs/main.cf", f"compatibility_level = 3.6\nqueue_directory = {server.directory}/spool\ndata_directory = {server.directory}/theirs-data\n"
+                     f"maillog_file = {server.directory}/theirs.log\nmaillog_file_prefixes = {server.directory}\nmyhostname = mx.example.com\ninet_protocols = ipv4\n")
+        os.makedirs(f"{server.directory}/spool")
+        postfix = lambda command: subprocess.run(["postfix", "-c", f"{server.directory}/theirs", command], capture_output=True, text=True, timeout=60)
+        started = postfix("start")
+        self.addCleanup(postfix, "stop")
+        self.assertEqual(started.returncode, 0, started.stderr)
+        with open(f"{server.directory}/spool/pid/master.pid") as f:
+            master = int(f.read())
+        self.both_say(server, f"{server.directory}/main.cf:", f"belongs to a running Postfix, process {master} (master)", "postfix stop")
+        postfix("stop")
+        wait_for(lambda: not os.path.exists(f"/proc/{master}"), what="the end of Postfix")
+        server.start()
+        # And back.
+        server.stop()
+        started = postfix("start")
+        self.assertEqual(started.returncode, 0, started.stderr)
 
     def test_dangerous_modes(self):
         server = self.stopped(sink=self.sink())
