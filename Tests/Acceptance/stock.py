@@ -23,7 +23,8 @@ class Machine:
         self.directory = private_directory("postern-stock-")
         self.processes = []
         self.mounted = dict(MOUNTED)
-        subprocess.run(["cp", "-a", "/etc", f"{self.directory}/etc"], check=True)
+        # Another test may be making an account just now: files come and go.
+        wait_for(lambda: subprocess.run(["cp", "-a", "/etc/.", f"{self.directory}/etc"], capture_output=True).returncode == 0, what="a copy of /etc")
         shutil.rmtree(f"{self.directory}/etc/postfix", ignore_errors=True)
         for name in ("spool/postfix", "lib", "run", "etc/postfix/sasl"):
             os.makedirs(f"{self.directory}/{name}", exist_ok=True)

@@ -42,47 +42,56 @@ final class SMTPDServer {
         group = MultiThreadedEventLoopGroup(numberOfThreads: ServerPlan.loops)
         loops = group.makeIterator().map(LoopContext.init)
         names.install(StubResolver(resolverConfiguration, group: group))
-        let profiles = SASLProfiles(environment.configuration)
-        pools = profiles.cyrus.map { _ in AuthPool(group: group) }
         let queueDirectory = isChrooted ? "/" : environment.main.text("queue_directory")
+        try connectBackEnds(environment.configuration, queueDirectory: queueDirectory)
+        for (name, assembly) in assemblies { services[name] = try service(name, assembly, environment, names) }
+    }
+
+    /// One pool for each SASL profile and each socket of Dovecot, however many services use it.
+    private func connectBackEnds(_ configuration: Configuration, queueDirectory: String) throws {
+        let profiles = SASLProfiles(configuration)
+        pools = profiles.cyrus.map { _ in AuthPool(group: group) }
         let dovecot = try profiles.dovecot.map { path in
             (path, AuthPool(dovecotSocket: try DovecotSocket(parsing: path, queueDirectory: queueDirectory), group: group))
         }
-        for service in environment.configuration.smtpdServices {
-            guard let assembly = assemblies[service.name] else { continue }
-            let settings = assembly.settings
-            let backEnd = SASLProfiles.backEnd(
-                settings,
-                configurationDirectory: environment.configuration.directory,
-                chroot: service.chroot
-            )
-            let pool: AuthPool? =
-                switch backEnd {
+        for service in configuration.smtpdServices {
+            let settings = configuration.settings(for: service)
+            poolOfService[service.name] =
+                switch SASLProfiles.backEnd(settings, configurationDirectory: configuration.directory, chroot: service.chroot) {
                 case .cyrus(let profile): profiles.cyrus.firstIndex(of: profile).map { pools[$0] }
                 case .dovecot(let path): dovecot.first { $0.0 == path }?.1
                 case nil: nil
                 }
-            poolOfService[service.name] = pool
-            let authenticator = try pool.map { AuthClient(configuration: try AuthClientConfiguration(settings), pool: $0) }
-            func submission(_ policy: SessionPolicy, _ rules: RestrictionEvaluator, stressed: SubmissionService?) -> SubmissionService {
-                SubmissionService(
-                    policy: policy,
-                    tls: assembly.tls,
-                    authenticator: authenticator,
-                    rules: rules,
-                    router: assembly.router,
-                    names: names,
-                    logSink: environment.log,
-                    fastFlush: assembly.fastFlush,
-                    cleanupTag: "\(environment.main.text("syslog_name"))/cleanup",
-                    registry: registry,
-                    limits: limits,
-                    stressed: stressed
-                )
-            }
-            let stressed = assembly.stressed.map { submission($0.policy, $0.rules, stressed: nil) }
-            services[service.name] = submission(assembly.policy, assembly.rules, stressed: stressed)
         }
+    }
+
+    private func service(
+        _ name: String,
+        _ assembly: ServiceAssembly,
+        _ environment: RoleEnvironment,
+        _ names: any NameService
+    ) throws -> SubmissionService {
+        let authenticator = try poolOfService[name].map {
+            AuthClient(configuration: try AuthClientConfiguration(assembly.settings), pool: $0)
+        }
+        func submission(_ policy: SessionPolicy, _ rules: RestrictionEvaluator, stressed: SubmissionService?) -> SubmissionService {
+            SubmissionService(
+                policy: policy,
+                tls: assembly.tls,
+                authenticator: authenticator,
+                rules: rules,
+                router: assembly.router,
+                names: names,
+                logSink: environment.log,
+                fastFlush: assembly.fastFlush,
+                cleanupTag: "\(environment.main.text("syslog_name"))/cleanup",
+                registry: registry,
+                limits: limits,
+                stressed: stressed
+            )
+        }
+        let stressed = assembly.stressed.map { submission($0.policy, $0.rules, stressed: nil) }
+        return submission(assembly.policy, assembly.rules, stressed: stressed)
     }
 
     /// Whether EHLO would announce what the service's back end offers: false until the first worker, or Dovecot, has said what that is.
