@@ -112,7 +112,8 @@ extension HandOffFrame {
         case .abort: return .abort(try body.readQueueID())
         case .requestQueueIDs: return .requestQueueIDs
         case .flush:
-            guard (1...maximumDomainLength).contains(body.readableBytes), let domain = String(validating: body.readableBytesView, as: UTF8.self)
+            guard (1...maximumDomainLength).contains(body.readableBytes),
+                let domain = String(validating: body.readableBytesView, as: UTF8.self)
             else { throw MalformedFrame() }
             return .flush(domain: domain)
         case .queueIDs:

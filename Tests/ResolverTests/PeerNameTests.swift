@@ -50,7 +50,8 @@ import Testing
         ("192.0.2.9", "unknown", "localhost", .forged("")), ("192.0.2.10", "unknown", "box.example", .forged("")),
         ("192.0.2.77", "unknown", "unknown", .none), ("2001:db8::5", "unknown", "unknown", .none),
         ("127.0.0.1", "localhost", "localhost", .verified), ("::1", "localhost", "localhost", .verified),
-        ("192.0.2.50", "Box.example", "Box.example", .verified), ("192.0.2.51", "unknown", "unknown", .malformed("valid_hostname: invalid character 64(decimal): b@d")),
+        ("192.0.2.50", "Box.example", "Box.example", .verified),
+        ("192.0.2.51", "unknown", "unknown", .malformed("valid_hostname: invalid character 64(decimal): b@d")),
     ])
     func names(address: String, name: String, reverseName: String, status: PeerName.Status) async throws {
         let server = try await ScriptedNameServer(group: group, script: Self.script)

@@ -65,7 +65,9 @@ final class QueueRole {
         spool.start(agent: agent)
         let queueControl = try QueueControlServer(queueDirectory: queueDirectory, spool: spool) { agent.flush() }
         queueControl.start()
-        let siteFlush = SiteFlush(spool: spool, clock: clock, log: environment.mailLog(environment.main, program: "flush")) { agent.flush() }
+        let siteFlush = SiteFlush(spool: spool, clock: clock, log: environment.mailLog(environment.main, program: "flush")) {
+            agent.flush()
+        }
         control.send(.ready)
         let intake = QueueIntake(spool: spool, clock: clock) { siteFlush.request($0) }
         serve(control, intake: intake, group: group)
