@@ -25,10 +25,11 @@ struct SessionConfiguration: Sendable {
 
     /// In the order of the number that an input begins with: to be added to at the end only, or the corpus means something else.
     static let all: [SessionConfiguration] = [
-        .init(values: strict),
+        .init(values: strict.merging(["fast_flush_domains": "d.example, .f.example"]) { $1 }),
         .init(
             values: strict.merging([
                 "smtpd_forbid_bare_newline": "reject", "smtpd_helo_required": "yes", "smtpd_delay_reject": "no",
+                "smtpd_etrn_restrictions": "check_etrn_access inline:{ d.example=REJECT }", "fast_flush_domains": "static:yes",
             ]) { $1 }
         ),
         .init(values: [

@@ -19,6 +19,7 @@ extension FuzzTarget {
             "\u{10}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nRCPT TO:<e@f.example>\r\nDATA\r\nhello\r\n.\r\nRSET\r\nQUIT\r\n",
             "\u{0}HELO x\r\nAUTH PLAIN AGEAYg==\r\nVRFY a@b.example\r\nNOOP\r\nFOO\r\nQUIT\r\n",
             "\u{1}EHLO x\r\nAUTH LOGIN\r\nYQ==\r\nYQ==\r\nMAIL FROM:<>\r\nRCPT TO:<\"a b\"@d.example>\r\nDATA\r\na\n.\nb\r\n.\r\n",
+            "\u{0}EHLO x\r\nETRN d.example\r\nETRN @x.f.example\r\nETRN #[192.0.2.1]\r\nETRN -\r\nMAIL FROM:<a@b>\r\nETRN d.example\r\n",
             "\u{2}HELO x\r\nMAIL FROM:<a@b>\nRCPT TO:<c@d.example>\nDATA\nx\n.\nQUIT\n",
             "\u{13}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\na\n.\r\nMAIL FROM:<evil@x>\r\n.\r\nQUIT\r\n",
             "\u{4}EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nSTARTTLS\r\nEHLO x\r\nAUTH PLAIN AGEAYg==\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nBDAT 5 LAST\r\na\r\nb\n",
