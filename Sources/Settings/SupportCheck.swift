@@ -90,8 +90,8 @@ struct SupportCheck {
     /// a start without the setting is not what was asked for. Of the rest Postfix takes no notice, either.
     private static let serverWide: [String: Bool] = {
         let followed = [
-            "data_directory", "mail_owner", "maillog_file", "queue_directory", "queue_minfree", "smtpd_connection_limit", "smtpd_drain_time",
-            "smtpd_owner", "smtpd_sasl_worker_limit", "syslog_facility",
+            "data_directory", "mail_owner", "maillog_file", "queue_directory", "queue_minfree", "smtpd_connection_limit",
+            "smtpd_drain_time", "smtpd_owner", "smtpd_sasl_worker_limit", "syslog_facility",
         ]
         let queue = [
             "2bounce_notice_recipient", "anvil_rate_time_unit", "bounce_queue_lifetime", "bounce_size_limit", "defer_transports",
