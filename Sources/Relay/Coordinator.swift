@@ -83,7 +83,9 @@ final class Coordinator {
             let resolution = await resolver(recipient.address, message.job.envelope.sender)
             message.job.adopt(resolution.recipient, at: index)
             let key = destinationKey(of: resolution)
-            if let position = latest[key], hasRoom(groups[position].indices.count, key) {
+            // A sender for each recipient: a delivery for each.
+            let isAlone = message.job.envelope.verpDelimiters != nil
+            if !isAlone, let position = latest[key], hasRoom(groups[position].indices.count, key) {
                 groups[position].indices.append(index)
             } else {
                 latest[key] = groups.count

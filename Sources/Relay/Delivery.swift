@@ -36,6 +36,9 @@ final class Delivery: Sendable {
 
     func complete(_ results: [RecipientResult]) { completion(self, results) }
 
+    /// For MAIL. A message with VERP delimiters has one recipient in each delivery.
+    var sender: Address { job.envelope.sender(for: recipient(0)) }
+
     func recipient(_ position: Int) -> Recipient { job.envelope.recipients[indices[position]] }
 }
 

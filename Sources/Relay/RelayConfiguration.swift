@@ -78,6 +78,8 @@ struct BounceSettings: Sendable {
     var mailName: String
     /// `bounce_size_limit`: a longer message is returned as its header only. 0 is no limit.
     var sizeLimit: Int
+    /// `disable_verp_bounces`: bounces of mail sent with XVERP go to its plain sender.
+    var disablesVERPBounces: Bool
     /// What cannot be returned because it came from nobody goes to the postmaster (`notify_classes` has `2bounce`).
     var notifiesDoubleBounces: Bool
     /// `2bounce_notice_recipient`.
@@ -91,6 +93,7 @@ struct BounceSettings: Sendable {
         myHostname = settings.text("myhostname")
         mailName = settings.text("mail_name")
         sizeLimit = settings.integer("bounce_size_limit")
+        disablesVERPBounces = settings.bool("disable_verp_bounces")
         let classes = settings.keywords("notify_classes")
         notifiesDoubleBounces = classes.contains("2bounce")
         doubleBounceRecipient = Self.address(settings.text("2bounce_notice_recipient"), origin: origin)

@@ -79,7 +79,7 @@ struct Reporter: Sendable {
         let (returned, isHeaderOnly) = try await original(of: job, headerOnly: failures.isEmpty)
         let id = try await ledger.reserveQueueID()
         let now = WallClock.now()
-        let recipient = forPostmaster ? settings.doubleBounceRecipient : job.envelope.sender
+        let recipient = forPostmaster ? settings.doubleBounceRecipient : returnAddress(of: job, failures, successes)
         let verdicts = message.verdicts
         func entry(_ index: Int) -> BounceMessage.Entry {
             BounceMessage.Entry(recipient: job.envelope.recipients[index], result: verdicts[index])
@@ -106,6 +106,12 @@ struct Reporter: Sendable {
         )
         envelope.needsUTF8 = job.envelope.needsUTF8
         return (GeneratedMessage(id: id, envelope: envelope, content: content), messageID)
+    }
+
+    /// The sender; with XVERP the one that its only failed recipient was served with. A report about several recipients names them itself.
+    private func returnAddress(of job: DeliveryJob, _ failures: [Int], _ successes: [Int]) -> Address {
+        guard !settings.disablesVERPBounces, failures.count == 1, successes.isEmpty else { return job.envelope.sender }
+        return job.envelope.sender(for: job.envelope.recipients[failures[0]])
     }
 
     /// What is returned: the message, or its header where the sender wants no more (RFC 3461 section 4.3) or it is longer than

@@ -149,7 +149,7 @@ struct SMTPTransaction {
 
     private func writeMail(to buffer: inout ByteBuffer) {
         buffer.writeStaticString("MAIL FROM:<")
-        buffer.writeString(job.envelope.sender.description)
+        buffer.writeString(attempt.delivery.sender.description)
         buffer.writeStaticString(">")
         if session.capabilities.size {
             buffer.writeStaticString(" SIZE=")

@@ -23,6 +23,19 @@ package struct Envelope: Sendable, Hashable {
     }
 }
 
+extension Envelope {
+    /// The sender under which one recipient is served: with ``verpDelimiters`` it names the recipient, as the client gave it.
+    package func sender(for recipient: Recipient) -> Address {
+        guard let verpDelimiters, !sender.isNull else { return sender }
+        let served = recipient.original ?? recipient.address
+        let (outer, inner) = (Unicode.Scalar(verpDelimiters.outer), Unicode.Scalar(verpDelimiters.inner))
+        return Address(
+            localPart: "\(sender.localPart)\(outer)\(served.localPart)" + (served.domain.map { "\(inner)\($0)" } ?? ""),
+            domain: sender.domain
+        )
+    }
+}
+
 /// One recipient of a message.
 package struct Recipient: Sendable, Hashable {
     /// Where the message goes.

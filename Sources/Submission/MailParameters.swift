@@ -1,11 +1,15 @@
 import SMTPCore
 
-/// The parameters of MAIL: SIZE (RFC 1870), BODY (RFC 6152), AUTH (RFC 4954), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461).
+/// The parameters of MAIL: SIZE (RFC 1870), BODY (RFC 6152), AUTH (RFC 4954), SMTPUTF8 (RFC 6531), RET and ENVID (RFC 3461),
+/// and Postfix's XVERP.
 struct MailParameters {
     /// `smtputf8_enable`.
     let takesUTF8: Bool
     /// DSN is not hidden from the client.
     let takesDSN: Bool
+    /// nil when the client may not use XVERP.
+    let verpSyntax: VERPSyntax?
+    private(set) var verpDelimiters: VERPDelimiters?
     private(set) var size: Int?
     private(set) var body = BodyType.unspecified
     private(set) var isUTF8 = false
@@ -13,7 +17,8 @@ struct MailParameters {
     private(set) var envelopeID = ""
     private var hasAuth = false
 
-    init(takesUTF8: Bool, takesDSN: Bool) {
+    init(takesUTF8: Bool, takesDSN: Bool, verpSyntax: VERPSyntax? = nil) {
+        self.verpSyntax = verpSyntax
         self.takesUTF8 = takesUTF8
         self.takesDSN = takesDSN
     }
@@ -40,6 +45,11 @@ struct MailParameters {
             return nil
         case ("SMTPUTF8", false) where takesUTF8:
             isUTF8 = true
+            return nil
+        case ("XVERP", _):
+            guard let verpSyntax else { return Self.unsupported(parameter) }
+            guard let delimiters = verpSyntax.delimiters(equals == nil ? nil : value) else { return verpSyntax.refusal }
+            verpDelimiters = delimiters
             return nil
         case ("RET", true), ("ENVID", true):
             guard takesDSN else { return Self.dsnDisabled }

@@ -74,6 +74,7 @@ extension Session {
     /// What this client is excused from, and trusted with.
     func authorizeClient() async {
         isXClientAuthorized = await policy.trust.xclient.contains(clientAddress, name: knownName) == .yes
+        isVERPAuthorized = await policy.trust.verp.contains(clientAddress, name: knownName) == .yes
         // A proxy that speaks for many clients is no client itself.
         let isException = await policy.limits.exceptions.contains(clientAddress, name: knownName) == .yes
         isExemptFromLimits = isXClientAuthorized || isException

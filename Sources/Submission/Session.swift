@@ -49,6 +49,8 @@ final class Session {
     var isXClientAuthorized = false
     /// `smtpd_authorized_xforward_hosts`.
     var isXForwardAuthorized = false
+    /// `smtpd_authorized_verp_clients`.
+    var isVERPAuthorized = false
     /// What XFORWARD said about the message to come.
     var forwarded: ForwardedOrigin?
 

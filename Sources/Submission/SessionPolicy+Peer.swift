@@ -13,18 +13,25 @@ struct ProxyPolicy: Sendable {
     }
 }
 
-/// Who may speak for other clients (`smtpd_authorized_xclient_hosts`, `smtpd_authorized_xforward_hosts`).
+/// Who may speak for other clients, and ask for a sender per recipient (`smtpd_authorized_xclient_hosts`,
+/// `smtpd_authorized_xforward_hosts`, `smtpd_authorized_verp_clients`).
 struct TrustPolicy: Sendable {
     let xclient: NetworkList
     let xforward: NetworkList
+    let verp: NetworkList
+    let verpSyntax: VERPSyntax
 
     init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
         var problems = ProblemCollector()
         let xclient = problems.collect(try NetworkList(settings, "smtpd_authorized_xclient_hosts", tables: tables))
         let xforward = problems.collect(try NetworkList(settings, "smtpd_authorized_xforward_hosts", tables: tables))
-        guard let xclient, let xforward else { throw problems.error }
+        let verp = problems.collect(try NetworkList(settings, "smtpd_authorized_verp_clients", tables: tables))
+        let verpSyntax = problems.collect(try VERPSyntax(settings))
+        guard let xclient, let xforward, let verp, let verpSyntax else { throw problems.error }
         self.xclient = xclient
         self.xforward = xforward
+        self.verp = verp
+        self.verpSyntax = verpSyntax
     }
 }
 

@@ -12,6 +12,8 @@ struct Transaction {
     /// RET and ENVID.
     var returns: ReturnedContent
     var envelopeID: String
+    /// XVERP.
+    var verpDelimiters: VERPDelimiters?
     /// One for each accepted RCPT.
     var recipients: [Recipient] = []
     /// Who else gets the message: further results of aliases, and blind copies.
@@ -42,6 +44,7 @@ struct Transaction {
         isUTF8 = parameters.isUTF8
         returns = parameters.returns
         envelopeID = parameters.envelopeID
+        verpDelimiters = parameters.verpDelimiters
         self.completesHeaders = completesHeaders
     }
 }

@@ -194,6 +194,7 @@ extension Session {
         envelope.needsUTF8 = transaction.isUTF8 || policy.flagsAllUTF8
         envelope.returns = transaction.returns
         envelope.envelopeID = transaction.envelopeID
+        envelope.verpDelimiters = transaction.verpDelimiters
         return envelope
     }
 

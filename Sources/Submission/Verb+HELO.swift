@@ -67,6 +67,7 @@ extension Session {
                 if policy.sasl.sendsLegacyLine { offer(.auth, "AUTH=\(mechanisms.joined(separator: " "))") }
             }
         }
+        if isVERPAuthorized { offer(.verp, "XVERP") }
         if isXClientAuthorized { offer(.xclient, ClientAttributes.Verb.xclient.capability) }
         if isXForwardAuthorized { offer(.xforward, ClientAttributes.Verb.xforward.capability) }
         offer(.enhancedStatusCodes, "ENHANCEDSTATUSCODES")

@@ -20,10 +20,15 @@ extension Session {
         case .refused(let reply): return .reply(reply)
         case .address(let given, let rewritten): sender = (given, rewritten)
         }
-        var parameters = MailParameters(takesUTF8: policy.checksUTF8, takesDSN: !hiddenKeywords.contains(.dsn))
+        var parameters = MailParameters(
+            takesUTF8: policy.checksUTF8,
+            takesDSN: !hiddenKeywords.contains(.dsn),
+            verpSyntax: isVERPAuthorized ? policy.trust.verpSyntax : nil
+        )
         for index in 3..<command.count {
             if let refusal = parameters.read(command[index]) { return .reply(refusal) }
         }
+        if parameters.verpDelimiters != nil, sender.given.isNull { return .reply(VERPSyntax.needsSender) }
         transaction = Transaction(sender: sender.given, envelopeSender: sender.rewritten, parameters: parameters, completesHeaders: false)
         facts.sender = sender.given
         if let refusal = await refusal(declaredSize: parameters.size) {

@@ -32,6 +32,37 @@ import Testing
         try await bench.end()
     }
 
+    /// XVERP: a transaction and a sender for each recipient; the name is that which the client gave.
+    @Test func eachRecipientHasASenderOfItsOwn() async throws {
+        let bench = try RelayBench(["smtp_destination_recipient_limit": "50"])
+        let server = try await FaultyServer.started(FaultyServer.Script(), on: bench.group)
+        let host = "[127.0.0.1]:\(server.port)"
+        var job = bench.job(from: "a@b.example", to: ["c@\(host)", "c+e@\(host)", "x@\(host)"], Self.content)
+        job.envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "-"), inner: UInt8(ascii: "="))
+        job.envelope.recipients[2].original = Address(localPart: "alias", domain: "d.example")
+        let report = try await bench.deliver(job)
+        #expect(report.outcomes == [.delivered, .delivered, .delivered])
+        let senders = server.seen.commands.filter { $0.hasPrefix("MAIL") }.map { $0.prefix { $0 != ">" } }
+        #expect(
+            Set(senders) == [
+                "MAIL FROM:<a-c=\(host)@b.example", "MAIL FROM:<a-c+e=\(host)@b.example", "MAIL FROM:<a-alias=d.example@b.example",
+            ] || senders.count == 3 && senders.contains { $0.hasPrefix("MAIL FROM:<a-alias=d.example@b.example") }
+        )
+        try await server.stop()
+        try await bench.end()
+    }
+
+    @Test(arguments: [(false, 1, "a+u=x.example@b.example"), (true, 1, "a@b.example"), (false, 2, "a@b.example")])
+    func whereAReportGoesWithXVERP(_ disabled: Bool, _ failures: Int, _ recipient: String) async throws {
+        let bench = try RelayBench(["disable_verp_bounces": disabled ? "yes" : "no"], routes: ["x.example": "error:5.1.1 no such thing"])
+        var job = bench.job(from: "a@b.example", to: Array(["u@x.example", "v@x.example"].prefix(failures)), Self.content)
+        job.envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+        let bounce = try #require(try await bench.deliver(job).bounce)
+        #expect(bounce.envelope.recipients.map(\.address.description) == [recipient])
+        #expect(String(buffer: bounce.content).contains("To: \(recipient)\r\n"))
+        try await bench.end()
+    }
+
     @Test func successIsReportedForAServerWithoutDSN() async throws {
         let bench = try RelayBench(routes: ["d.example": "discard:", "x.example": "error:5.1.1 no such thing"])
         let server = try await FaultyServer.started(FaultyServer.Script(capabilities: ["PIPELINING"]), on: bench.group)

@@ -11,7 +11,7 @@ extension Parameter {
         .init("plaintext_reject_code", .replyCode, .b, .honoured, "450"),
         .init("reject_code", .replyCode, .a, .honoured, "554"),
         .init("relay_domains_reject_code", .replyCode, .a, .honoured, "554"),
-        .init("smtpd_authorized_verp_clients", .matchList, .c, .loosens, "$authorized_verp_clients"),
+        .init("smtpd_authorized_verp_clients", .matchList, .c, .honoured, "$authorized_verp_clients"),
         .init("smtpd_authorized_xclient_hosts", .matchList, .a, .honoured, ""),
         .init("smtpd_authorized_xforward_hosts", .matchList, .b, .honoured, ""),
         .init("smtpd_banner", .text, .a, .honoured, "$myhostname ESMTP $mail_name"),
