@@ -79,5 +79,7 @@ package enum SinkConsole {
         }
     }
 
-    private static func failure(_ path: String) -> Failure { Failure(description: "\(path): \(unsafe String(cString: strerror(errno)))") }
+    static func failure(_ subject: String, _ code: CInt = errno) -> Failure {
+        Failure(description: "\(subject): \(unsafe String(cString: strerror(code)))")
+    }
 }

@@ -31,12 +31,20 @@ package struct SinkRun: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: threads)
         var configuration = configuration
         configuration.keepsMessages = false
-        let sink = try SMTPSink.bind(configuration, group: group, consumer: try consumer()).wait()
+        let sink = try listening(configuration, on: group)
         try SinkConsole.print("sink: listening on \(address(of: sink))\n")
         if showsCount { report(sink, on: group) }
         SinkConsole.waitForTermination(termination)
         if case .unix(let path) = configuration.endpoint { SinkConsole.removeFile(path) }
         if showsCount { try SinkConsole.print("sink: \(sink.count) messages\n") }
+    }
+
+    private func listening(_ configuration: SinkConfiguration, on group: any EventLoopGroup) throws -> SMTPSink {
+        do {
+            return try SMTPSink.bind(configuration, group: group, consumer: try consumer()).wait()
+        } catch let error as IOError {
+            throw SinkConsole.failure("cannot listen on \(configuration.endpoint)", error.errnoCode)
+        }
     }
 
     private func address(of sink: SMTPSink) -> SinkEndpoint {

@@ -138,6 +138,14 @@ class StartCheck(Case):
             self.both_say(server, f"{server.directory}/master.cf:1: ", f"listening on 127.0.0.1:{server.plain}", "Address already in use by python",
                           f"process {os.getpid()} ", "stop it, or change the port in master.cf")
 
+    def test_occupied_port_of_the_sink(self):
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            where = f"127.0.0.1:{other.getsockname()[1]}"
+            status, output = complaints("sink", "--listen", where)
+        self.assertEqual((status, output), (1, f"Error: cannot listen on {where}: Address already in use\n"))
+
     def test_two_lines_with_one_port(self):
         server = self.stopped(master="127.0.0.1:@PLAIN@ inet n - n - - smtpd\n@PLAIN@ inet n - n - - smtpd\n  -o syslog_name=postfix/second\n")
         status, output = complaints("check", "-c", server.directory)
