@@ -67,7 +67,8 @@ package struct ParameterView: Sendable {
             }
             do throws(ExpansionError) {
                 let value = try expander.expanded(definition.value, of: row)
-                values[row.name] = value
+                // Readers compare the words of a choice as the table has them.
+                values[row.name] = if case .choice = row.type { value.lowercased() } else { value }
                 if let problem = row.problem(with: value) {
                     problems.append(Diagnostic(.error, problem, at: definition.location))
                     unusable.append(row.name)

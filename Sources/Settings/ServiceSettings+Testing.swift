@@ -24,4 +24,11 @@ extension ServiceSettings {
         precondition(problems.isEmpty, "\(problems)")
         return settings
     }
+
+    /// The same service with other values on top; traps when one is invalid.
+    package func overriding(_ overrides: [String: String]) -> ServiceSettings {
+        var problems: [Diagnostic] = []
+        guard let settings = overriding(overrides, problems: &problems) else { preconditionFailure("\(problems)") }
+        return settings
+    }
 }

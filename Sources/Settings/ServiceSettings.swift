@@ -88,14 +88,4 @@ package struct ServiceSettings: Sendable {
         problems += errors
         return errors.isEmpty ? settings : nil
     }
-
-    /// The same service with other values on top; traps when one is invalid. For tests.
-    package func overriding(_ overrides: [String: String]) -> ServiceSettings {
-        var view = view
-        for (name, value) in overrides { view.overrides[name] = .init(value: value, location: nil) }
-        var problems: [Diagnostic] = []
-        let settings = view.settings(serviceName: serviceName, files: files, problems: &problems)
-        precondition(problems.allSatisfy { $0.severity != .error }, "\(problems)")
-        return settings
-    }
 }

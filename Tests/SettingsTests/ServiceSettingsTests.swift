@@ -12,6 +12,13 @@ import Testing
         }
     }
 
+    /// `smtpd_sasl_type = Dovecot` must not be taken for cyrus, nor `smtpd_tls_security_level = None` for encrypt.
+    @Test func choicesAreReadInLowerCase() {
+        let settings = ServiceSettings.testing(["smtpd_sasl_type": "Dovecot", "smtpd_tls_security_level": "None"])
+        #expect(settings.text("smtpd_sasl_type") == "dovecot")
+        #expect(settings.text("smtpd_tls_security_level") == "none")
+    }
+
     @Test func typedAccess() {
         let settings = ServiceSettings.testing(
             [

@@ -68,10 +68,11 @@ extension TLSPolicy {
         options = settings.text("tls_ssl_options")
         disabledWorkarounds = settings.text("tls_disable_workarounds")
         curves =
-            switch settings.text("smtpd_tls_eecdh_grade") {
-            case "strong": [settings.text("tls_eecdh_strong_curve")]
-            case "ultra": [settings.text("tls_eecdh_ultra_curve")]
-            default: settings.list("tls_eecdh_auto_curves")
-            }
+            TLSCurves.names(
+                grade: settings.text("smtpd_tls_eecdh_grade"),
+                auto: settings.list("tls_eecdh_auto_curves"),
+                strong: settings.text("tls_eecdh_strong_curve"),
+                ultra: settings.text("tls_eecdh_ultra_curve")
+            ) ?? []
     }
 }
