@@ -38,7 +38,7 @@ struct SessionConfiguration: Sendable {
         .init(
             values: strict.merging([
                 "smtpd_forbid_unauth_pipelining": "no", "message_size_limit": "300", "smtpd_recipient_limit": "2",
-                "smtpd_junk_command_limit": "3", "line_length_limit": "64", "always_add_missing_headers": "yes",
+                "smtpd_junk_command_limit": "3", "line_length_limit": "512", "always_add_missing_headers": "yes",
                 "smtpd_recipient_restrictions": "reject_non_fqdn_sender, permit_mynetworks, reject",
             ]) { $1 }
         ),
@@ -116,7 +116,7 @@ struct SessionConfiguration: Sendable {
         ),
         .init(
             values: strict.merging([
-                "smtpd_hard_error_limit": "4", "smtpd_soft_error_limit": "1", "smtpd_junk_command_limit": "1", "line_length_limit": "80",
+                "smtpd_hard_error_limit": "4", "smtpd_soft_error_limit": "1", "smtpd_junk_command_limit": "1", "line_length_limit": "512",
                 "smtpd_sasl_response_limit": "20", "message_size_limit": "0", "smtpd_recipient_limit": "1",
                 "smtpd_recipient_overshoot_limit": "1", "duplicate_filter_limit": "1", "smtpd_tls_security_level": "may",
             ]) { $1 }
