@@ -178,7 +178,13 @@ class Machine:
         """The log's lines (tag first) since `offset`, once every connection has its `disconnect` line and every message is delivered."""
         wait_for(lambda: self.log(offset).count(": disconnect from") >= connections, seconds)
         wait_for(lambda: all(f" {queue_id}: removed" in self.log(offset) for queue_id in queue_ids), seconds)
+        # Nobody waits for cleanup(8) when a message is refused after its content: its line, if there is one, may come after `disconnect`.
+        wait_for(lambda: self.all_cleaned_up(offset), 0.2)
         return self.lines(offset)
+
+    def all_cleaned_up(self, offset):
+        log = self.log(offset)
+        return all(re.search(rf"cleanup\[\d+\]: {i}: ", log) for i in re.findall(r"smtpd\[\d+\]: (\w+): client=", log))
 
     def lines(self, offset):
         """The log since `offset`, each line from its tag on."""

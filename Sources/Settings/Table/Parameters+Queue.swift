@@ -57,7 +57,7 @@ extension Parameter {
         .init("defer_transports", .list, .b, .honoured, ""),
         .init("delay_logging_resolution_limit", .count, .b, .noEffect(.cosmetic), "2"),
         .init("delay_notice_recipient", .text, .b, .noEffect(.cosmetic), "postmaster"),
-        .init("delay_warning_time", .time(.hours), .a, .noEffect(.cosmetic), "0h"),
+        .init("delay_warning_time", .time(.hours), .a, .noEffect(.noDelayReports), "0h"),
         .init("destination_concurrency_feedback_debug", .bool, .c, .noEffect(.ownScheduler), "no"),
         .init("hash_queue_depth", .count, .c, .noEffect(.ownScheduler), "1"),
         .init("hash_queue_names", .list, .c, .noEffect(.ownScheduler), "deferred, defer"),
