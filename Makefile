@@ -59,6 +59,11 @@ conformance: deps-test ## play all dialogues against Postfix and Postern and com
 	$(SWIFT) build --product postern
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" Tests/Conformance/conformance.py
 
+.PHONY: differential
+differential: deps-test ## random sessions against Postfix and Postern, SESSIONS (2000) of each configuration, from SEED (needs root)
+	$(SWIFT) build --product postern
+	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" Tests/Conformance/differential.py --sessions "$${SESSIONS:-2000}" --seed "$${SEED:-1}"
+
 .PHONY: soak
 soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDULES=100000 KILLS=200 POWERCUTS=60 (Docs/spool.md, Tests)
 	$(SWIFT) build -c release --product spool-soak

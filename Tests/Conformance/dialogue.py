@@ -113,6 +113,10 @@ class Connection:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
+    def half_close(self):
+        """No more is said. Under TLS that is the end of the connection."""
+        self.socket.unwrap() if isinstance(self.socket, ssl.SSLSocket) else self.socket.shutdown(socket.SHUT_WR)
+
     def close(self):
         self.socket.close()
 

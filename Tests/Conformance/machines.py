@@ -68,10 +68,21 @@ class Recorder(socketserver.ThreadingTCPServer):
     allow_reuse_address = daemon_threads = True
 
     def __init__(self):
-        self.messages = []
+        self.messages, self.by_id = [], {}
         super().__init__(("127.0.0.1", 0), RecorderSession)
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def keep(self, mail, recipients, content):
+        message = (mail, recipients, content)
+        self.messages.append(message)
+        # The relay's own Received header is the first.
+        if found := re.search(rb"^Received: [^:]*?\sid (\w+)", content, re.S):
+            self.by_id.setdefault(found[1].decode(), []).append(message)
+
+    def deliveries(self, queue_id):
+        """What came of the message with this id: [(MAIL line, RCPT lines, content)]."""
+        return self.by_id.get(queue_id, [])
 
     def message(self, queue_id, seconds=8):
         """The message that names the id in its Received header, as lines with its envelope ahead."""
@@ -104,7 +115,7 @@ class RecorderSession(socketserver.StreamRequestHandler):
                 content = []
                 while (data := self.rfile.readline()) not in (b".\r\n", b""):
                     content.append(data[1:] if data[:1] == b"." else data)
-                self.server.messages.append((mail, recipients, b"".join(content)))
+                self.server.keep(mail, recipients, b"".join(content))
                 reply, mail, recipients = b"250 2.0.0 taken", b"", []
             else:
                 if verb == b"MAIL":
