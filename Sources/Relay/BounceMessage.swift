@@ -1,7 +1,7 @@
 import NIOCore
 import SMTPCore
 
-/// Writes a delivery status notification, of failure, of success, or of both: a multipart/report of RFC 3464, or of RFC 6533 for a message
+/// Writes a delivery status notification, of failure or of success: a multipart/report of RFC 3464, or of RFC 6533 for a message
 /// that was sent with SMTPUTF8, in Postfix's layout.
 struct BounceMessage {
     struct Entry: Sendable, Hashable {

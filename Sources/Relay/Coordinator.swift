@@ -193,7 +193,7 @@ final class Coordinator {
         message.isReported = true
         let reporter = Reporter(configuration: configuration, log: environment.log, ledger: ledger, files: environment.files)
         guard message.needsBounce else {
-            reporter.report(message, bounce: nil)
+            reporter.report(message)
             return finished(message)
         }
         let bound = NIOLoopBound((self, message), eventLoop: loop)

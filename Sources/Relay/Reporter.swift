@@ -13,11 +13,11 @@ struct Reporter: Sendable {
 
     private var settings: BounceSettings { configuration.bounce }
 
-    func report(_ message: MessageInProgress, bounce: GeneratedMessage?) {
-        ledger.record(DeliveryReport(id: message.job.id, outcomes: message.verdicts.map(Self.outcome), bounce: bounce))
+    func report(_ message: MessageInProgress, notices: [GeneratedMessage] = []) {
+        ledger.record(DeliveryReport(id: message.job.id, outcomes: message.verdicts.map(Self.outcome), bounces: notices))
     }
 
-    /// Reports with a bounce, if one is due. If it cannot be made, nothing is given up: the recipients are deferred.
+    /// Reports with the notices that are due. If one cannot be made, nothing is given up: the recipients are deferred.
     func bounce(_ message: MessageInProgress) async {
         let job = message.job
         if message.isExpiring {
@@ -34,25 +34,30 @@ struct Reporter: Sendable {
             bounceLog.info("\(job.id): not sending trace/success notification for \(kind) message")
             successes = []
         }
-        if failures.isEmpty, successes.isEmpty { return report(message, bounce: nil) }
+        if failures.isEmpty, successes.isEmpty { return report(message) }
         switch decision {
-        case .drop: report(message, bounce: nil)
+        case .drop: report(message)
         case .discardNotice:
             bounceLog.warning("\(job.id): undeliverable postmaster notification discarded")
-            report(message, bounce: nil)
+            report(message)
         case .toSender, .toPostmaster:
+            let notices = notices(of: job, failures, successes, forPostmaster: decision == .toPostmaster)
             do {
-                let generated = try await generate(message, failures, successes, forPostmaster: decision == .toPostmaster)
-                report(message, bounce: generated.message)
-                log.with(tag: "\(settings.syslogName)/cleanup").info("\(generated.message.id): message-id=\(generated.messageID)")
-                let kind = decision == .toPostmaster ? "postmaster" : "sender"
-                if !failures.isEmpty { bounceLog.info("\(job.id): \(kind) non-delivery notification: \(generated.message.id)") }
-                if !successes.isEmpty { bounceLog.info("\(job.id): \(kind) delivery status notification: \(generated.message.id)") }
+                let generated = try await generate(notices, about: message)
+                report(message, notices: generated.map(\.message))
+                for (notice, generated) in zip(notices, generated) { logNotice(notice, generated, about: job.id, bounceLog) }
             } catch {
                 bounceLog.warning("\(job.id): cannot write the notification, delivery deferred: \(error)")
                 deferAll(message)
             }
         }
+    }
+
+    private func logNotice(_ notice: Notice, _ generated: Generated, about original: QueueID, _ bounceLog: MailLog) {
+        log.with(tag: "\(settings.syslogName)/cleanup").info("\(generated.message.id): message-id=\(generated.messageID)")
+        let reader = notice.isForPostmaster ? "postmaster" : "sender"
+        let kind = notice.isOfFailure ? "non-delivery" : "delivery status"
+        bounceLog.info("\(original): \(reader) \(kind) notification: \(generated.message.id)")
     }
 
     /// For a message without all its verdicts: what has been delivered stays delivered, the rest is tried again.
@@ -69,58 +74,60 @@ struct Reporter: Sendable {
         ledger.record(DeliveryReport(id: message.job.id, outcomes: outcomes))
     }
 
-    private func generate(
-        _ message: MessageInProgress,
-        _ failures: [Int],
-        _ successes: [Int],
-        forPostmaster: Bool
-    ) async throws -> (message: GeneratedMessage, messageID: String) {
+    /// The notices and the messages that carry them, in the same order.
+    private func generate(_ notices: [Notice], about message: MessageInProgress) async throws -> [Generated] {
         let job = message.job
-        let (returned, isHeaderOnly) = try await original(of: job, headerOnly: failures.isEmpty)
+        let isExpiring = message.isExpiring
+        let verdicts = message.verdicts
+        // Together they are one write of the queue.
+        let share = Self.maximumReturned / max(1, notices.count)
+        var generated: [Generated] = []
+        generated.reserveCapacity(notices.count)
+        var failed: (ByteBuffer, isHeaderOnly: Bool)?
+        for notice in notices {
+            let returned = if let failed, notice.isOfFailure { failed } else { try await original(of: job, for: notice, share) }
+            if notice.isOfFailure { failed = returned }
+            let entries = notice.recipients.map { BounceMessage.Entry(recipient: job.envelope.recipients[$0], result: verdicts[$0]) }
+            let bounce = BounceMessage(
+                original: job.id,
+                envelope: job.envelope,
+                arrival: job.arrival,
+                failures: notice.isOfFailure ? entries : [],
+                successes: notice.isOfFailure ? [] : entries,
+                hasExpired: isExpiring,
+                returned: returned.0,
+                isHeaderOnly: returned.isHeaderOnly,
+                recipient: notice.reader,
+                isForPostmaster: notice.isForPostmaster,
+                settings: settings
+            )
+            generated.append(try await wrap(bounce, needsUTF8: job.envelope.needsUTF8))
+        }
+        return generated
+    }
+
+    private func wrap(_ bounce: BounceMessage, needsUTF8: Bool) async throws -> Generated {
         let id = try await ledger.reserveQueueID()
         let now = WallClock.now()
-        let recipient = forPostmaster ? settings.doubleBounceRecipient : returnAddress(of: job, failures, successes)
-        let verdicts = message.verdicts
-        func entry(_ index: Int) -> BounceMessage.Entry {
-            BounceMessage.Entry(recipient: job.envelope.recipients[index], result: verdicts[index])
-        }
-        let bounce = BounceMessage(
-            original: job.id,
-            envelope: job.envelope,
-            arrival: job.arrival,
-            failures: failures.map(entry),
-            successes: successes.map(entry),
-            hasExpired: message.isExpiring,
-            returned: returned,
-            isHeaderOnly: isHeaderOnly,
-            recipient: recipient,
-            isForPostmaster: forPostmaster,
-            settings: settings
-        )
         let messageID = "<\(MailDate.compact(now)).\(id)@\(settings.myHostname)>"
         let content = bounce.write(id: id, now: now, messageID: messageID)
         var envelope = Envelope(
-            sender: forPostmaster ? settings.doubleBounceSender : .null,
-            recipients: [Recipient(address: recipient)],
+            sender: bounce.isForPostmaster ? settings.doubleBounceSender : .null,
+            recipients: [Recipient(address: bounce.recipient)],
             body: content.readableBytesView.contains { $0 >= 0x80 } ? .eightBitMIME : .unspecified
         )
-        envelope.needsUTF8 = job.envelope.needsUTF8
-        return (GeneratedMessage(id: id, envelope: envelope, content: content), messageID)
-    }
-
-    /// The sender; with XVERP the one that its only failed recipient was served with. A report about several recipients names them itself.
-    private func returnAddress(of job: DeliveryJob, _ failures: [Int], _ successes: [Int]) -> Address {
-        guard !settings.disablesVERPBounces, failures.count == 1, successes.isEmpty else { return job.envelope.sender }
-        return job.envelope.sender(for: job.envelope.recipients[failures[0]])
+        envelope.needsUTF8 = needsUTF8
+        return Generated(message: GeneratedMessage(id: id, envelope: envelope, content: content), messageID: messageID)
     }
 
     /// What is returned: the message, or its header where the sender wants no more (RFC 3461 section 4.3) or it is longer than
-    /// `bounce_size_limit`.
-    private func original(of job: DeliveryJob, headerOnly: Bool) async throws -> (ByteBuffer, isHeaderOnly: Bool) {
+    /// `bounce_size_limit`, or longer than its share of what many notices may return.
+    private func original(of job: DeliveryJob, for notice: Notice, _ share: Int) async throws -> (ByteBuffer, isHeaderOnly: Bool) {
         let content = job.content
-        let isHeaderOnly =
-            headerOnly || job.envelope.returns == .headers || settings.sizeLimit > 0 && content.size > settings.sizeLimit
-        let length = isHeaderOnly ? min(content.size, Self.maximumHeaderLength) : content.size
+        let isTooLong = settings.sizeLimit > 0 && content.size > settings.sizeLimit || notice.isOneOfMany && content.size > share
+        let isHeaderOnly = !notice.isOfFailure || job.envelope.returns == .headers || isTooLong
+        let headerLimit = notice.isOneOfMany ? min(share, Self.maximumHeaderLength) : Self.maximumHeaderLength
+        let length = isHeaderOnly ? min(content.size, headerLimit) : content.size
         let bytes: ByteBuffer
         if let memory = content.inMemory {
             bytes = memory.getSlice(at: memory.readerIndex, length: min(length, memory.readableBytes)) ?? memory
@@ -131,6 +138,8 @@ struct Reporter: Sendable {
     }
 
     private static let maximumHeaderLength = 102_400
+    /// Bytes of the message in all notices of one attempt together, where each recipient has one.
+    private static let maximumReturned = 4 << 20
 
     /// Up to and including the line end before the empty line.
     static func header(of message: ByteBuffer) -> ByteBuffer {

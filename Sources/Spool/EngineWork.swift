@@ -29,8 +29,12 @@ struct PendingReport: Sendable {
     var id: QueueID
     var record: EncodedRecord
     var fact: JournalFact
-    /// The bounce's content, for memory.
-    var bounce: GeneratedMessage?
+    /// The first is in ``record``; each of the others has a record of its own in the same batch.
+    var bounces: [GeneratedMessage] = []
+    var further: [(record: EncodedRecord, fact: JournalFact)] = []
+
+    /// Of all its records.
+    var length: Int { further.reduce(record.length) { $0 + $1.record.length } }
 }
 
 struct PendingCommand: Sendable {

@@ -9,7 +9,7 @@ import Synchronization
 final class SpoolCore: Sendable {
     struct Inbox {
         var accepts: Deque<PendingAccept> = []
-        var reports: [PendingReport] = []
+        var reports: Deque<PendingReport> = []
         var commands: [PendingCommand] = []
         var failedLoads: [(id: QueueID, error: SpoolError)] = []
         var failedReads: [(id: QueueID, error: SpoolError)] = []
@@ -104,7 +104,7 @@ final class SpoolCore: Sendable {
                 wakeUp.wait(seconds: wait)
                 continue
             }
-            let isLast = inbox.withLock { $0.isClosed && $0.accepts.isEmpty }
+            let isLast = inbox.withLock { $0.isClosed && $0.accepts.isEmpty && $0.reports.isEmpty }
             turn(isClosing: isLast)
             if isLast { return }
         }
@@ -149,12 +149,16 @@ final class SpoolCore: Sendable {
                 bytes += accept.record.length
                 work.accepts.append(accept)
             }
-            swap(&work.reports, &inbox.reports)
+            bytes = 0
+            while bytes < options.batchSize, let report = inbox.reports.popFirst() {
+                bytes += report.length
+                work.reports.append(report)
+            }
             swap(&work.commands, &inbox.commands)
             swap(&work.failedLoads, &inbox.failedLoads)
             swap(&work.failedReads, &inbox.failedReads)
             swap(&work.leaseUpTo, &inbox.leaseUpTo)
-            inbox.isUrgent = !inbox.accepts.isEmpty
+            inbox.isUrgent = !inbox.accepts.isEmpty || !inbox.reports.isEmpty
             return work
         }
     }
@@ -227,18 +231,21 @@ final class SpoolCore: Sendable {
             nextAttempt: BackOff(options).nextAttempt(arrival: job.arrival, now: now),
             pending: pending
         )
-        let bounce = report.bounce.map { bounce in
-            JournalFact.Bounce(
-                id: bounce.id,
-                message: MessageRecord(newMessage: bounce.envelope, size: bounce.content.readableBytes, arrival: now)
-            )
+        let messages = report.bounces.map {
+            MessageRecord(newMessage: $0.envelope, size: $0.content.readableBytes, arrival: now)
         }
+        let bounce = report.bounces.first.map { JournalFact.Bounce(id: $0.id, message: messages[0]) }
         let fact = JournalFact.outcome(report.id, state, bounce: bounce)
+        let further = zip(report.bounces, messages).dropFirst().map { bounce, message in
+            let fact = JournalFact.message(bounce.id, message, isInFile: false)
+            return (fact.encoded(body: bounce.content), fact)
+        }
         let entry = PendingReport(
             id: report.id,
-            record: fact.encoded(body: report.bounce?.content ?? ByteBuffer()),
+            record: fact.encoded(body: report.bounces.first?.content ?? ByteBuffer()),
             fact: fact,
-            bounce: report.bounce
+            bounces: report.bounces,
+            further: further
         )
         let monotonic = clock.monotonicTime()
         _ = submit(isUrgent: false) { inbox in

@@ -95,7 +95,7 @@ extension SpoolEngine {
             case .hurry(let id): hurried.append(id)
             case .copy: copySegment = 0
             case .lease: effects.append(.leaseFailed(reason))
-            case .end, .clock: break
+            case .notice, .end, .clock: break
             }
         }
         if bulkCount > 0 { endBulkPiece(.failure(reason), changed: 0) }
@@ -114,7 +114,7 @@ extension SpoolEngine {
                 settleReport(report)
             case .bulk: bulkCount += 1
             case .hurry(let id): schedule.appendReady(id)
-            case .copy, .lease, .end, .clock: break
+            case .notice, .copy, .lease, .end, .clock: break
             }
             if case .release(let id) = item.fact, let entry = index[id], entry.isPoisonous || entry.isUnreadable { forgive(id) }
             item.fact.forEachIndexFact(at: location) { fact in
@@ -134,7 +134,7 @@ extension SpoolEngine {
 
     private mutating func settleReport(_ report: PendingReport) {
         coolDown(report.id)
-        if let bounce = report.bounce { keepWarm(bounce.id, bounce.envelope, bounce.content) }
+        for bounce in report.bounces { keepWarm(bounce.id, bounce.envelope, bounce.content) }
         if let entry = removedInDelivery.removeValue(forKey: report.id) {
             activeCount -= 1
             removeContent(report.id, entry)

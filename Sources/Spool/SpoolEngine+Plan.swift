@@ -10,6 +10,8 @@ extension SpoolEngine {
         enum Origin {
             case copy
             case report(PendingReport)
+            /// A further message of the report before it.
+            case notice
             case bulk
             case hurry(QueueID)
             case lease
@@ -35,7 +37,11 @@ extension SpoolEngine {
     private static var bulkPiece: Int { 5_000 }
 
     func planReports(_ batch: inout Batch, _ reports: [PendingReport]) {
-        for report in reports { batch.add(report.record, report.fact, .report(report)) }
+        for report in reports {
+            batch.add(report.record, report.fact, .report(report))
+            // In the same batch, so that all of it is durable, or nothing.
+            for (record, fact) in report.further { batch.add(record, fact, .notice) }
+        }
     }
 
     /// Checks a command and takes it up; one without records to write is done at once.

@@ -72,13 +72,13 @@ package struct DeliveryReport: Sendable {
     package var id: QueueID
     /// One entry for each recipient of the job, in the job's order.
     package var outcomes: [RecipientOutcome]
-    /// Becomes durable together with the outcomes, in one record, or not at all.
-    package var bounce: GeneratedMessage?
+    /// What has to be said about them. Become durable together with the outcomes, in one batch, or not at all.
+    package var bounces: [GeneratedMessage]
 
-    package init(id: QueueID, outcomes: [RecipientOutcome], bounce: GeneratedMessage? = nil) {
+    package init(id: QueueID, outcomes: [RecipientOutcome], bounces: [GeneratedMessage] = []) {
         self.id = id
         self.outcomes = outcomes
-        self.bounce = bounce
+        self.bounces = bounces
     }
 }
 

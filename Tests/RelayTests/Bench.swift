@@ -10,6 +10,7 @@ import Settings
 import Spool
 import Synchronization
 import Tables
+import Testing
 
 @testable import Relay
 
@@ -27,6 +28,14 @@ struct TestContent: MessageContent {
     func read(offset: Int, length: Int) throws -> ByteBuffer {
         if let failsAt, offset >= failsAt { throw Unreadable() }
         return bytes.getSlice(at: bytes.readerIndex + offset, length: min(length, size - offset)) ?? ByteBuffer()
+    }
+}
+
+extension DeliveryReport {
+    /// Of a job after which at most one notice is due.
+    var bounce: GeneratedMessage? {
+        #expect(bounces.count < 2)
+        return bounces.first
     }
 }
 

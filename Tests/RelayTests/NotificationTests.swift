@@ -32,34 +32,97 @@ import Testing
         try await bench.end()
     }
 
-    /// XVERP: a transaction and a sender for each recipient; the name is that which the client gave.
+    /// XVERP: a transaction and a sender for each recipient, whatever the transport would take at once.
     @Test func eachRecipientHasASenderOfItsOwn() async throws {
         let bench = try RelayBench(["smtp_destination_recipient_limit": "50"])
         let server = try await FaultyServer.started(FaultyServer.Script(), on: bench.group)
         let host = "[127.0.0.1]:\(server.port)"
         var job = bench.job(from: "a@b.example", to: ["c@\(host)", "c+e@\(host)", "x@\(host)"], Self.content)
-        job.envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "-"), inner: UInt8(ascii: "="))
-        job.envelope.recipients[2].original = Address(localPart: "alias", domain: "d.example")
+        job.envelope.verpDelimiters = Self.delimiters
+        for (place, name) in ["list", "old", "alias"].enumerated() {
+            job.envelope.recipients[place].original = Address(localPart: name, domain: "d.example")
+        }
         let report = try await bench.deliver(job)
         #expect(report.outcomes == [.delivered, .delivered, .delivered])
-        let senders = server.seen.commands.filter { $0.hasPrefix("MAIL") }.map { $0.prefix { $0 != ">" } }
+        let said = server.seen.commands.filter { $0.hasPrefix("MAIL") || $0.hasPrefix("RCPT") }.map { String($0.prefix { $0 != ">" }) }
+        let transactions = Set(stride(from: 0, to: said.count, by: 2).map { said[$0] + " " + said[$0 + 1] })
+        #expect(said.count == 6)
         #expect(
-            Set(senders) == [
-                "MAIL FROM:<a-c=\(host)@b.example", "MAIL FROM:<a-c+e=\(host)@b.example", "MAIL FROM:<a-alias=d.example@b.example",
-            ] || senders.count == 3 && senders.contains { $0.hasPrefix("MAIL FROM:<a-alias=d.example@b.example") }
+            transactions == [
+                "MAIL FROM:<a+list=d.example@b.example RCPT TO:<c@\(host)", "MAIL FROM:<a+old=d.example@b.example RCPT TO:<c+e@\(host)",
+                "MAIL FROM:<a+alias=d.example@b.example RCPT TO:<x@\(host)",
+            ]
         )
         try await server.stop()
         try await bench.end()
     }
 
-    @Test(arguments: [(false, 1, "a+u=x.example@b.example"), (true, 1, "a@b.example"), (false, 2, "a@b.example")])
-    func whereAReportGoesWithXVERP(_ disabled: Bool, _ failures: Int, _ recipient: String) async throws {
-        let bench = try RelayBench(["disable_verp_bounces": disabled ? "yes" : "no"], routes: ["x.example": "error:5.1.1 no such thing"])
-        var job = bench.job(from: "a@b.example", to: Array(["u@x.example", "v@x.example"].prefix(failures)), Self.content)
-        job.envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
-        let bounce = try #require(try await bench.deliver(job).bounce)
-        #expect(bounce.envelope.recipients.map(\.address.description) == [recipient])
-        #expect(String(buffer: bounce.content).contains("To: \(recipient)\r\n"))
+    static let delimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+
+    @Test(arguments: [
+        ("a@b.example", "u@x.example", nil, "a+u=x.example@b.example"),
+        ("a@b.example", "m@x.example", "list@y.example", "a+list=y.example@b.example"),
+        ("a@b.example", "u+v@x.example", nil, "a+u+v=x.example@b.example"),
+        ("a@b.example", "u@x.example", "u", "a+u@b.example"),
+        ("a b@b.example", "u@x.example", nil, "\"a b+u=x.example\"@b.example"),
+        ("a@b.example", "p q@x.example", nil, "\"a+p q=x.example\"@b.example"),
+        ("", "u@x.example", nil, ""),
+    ] as [(String, String, String?, String)])
+    func theSenderNamesTheRecipientAsTheClientGaveIt(_ sender: String, _ address: String, _ original: String?, _ expected: String) {
+        func parsed(_ text: String) -> Address {
+            let parts = text.split(separator: "@").map(String.init)
+            return text.isEmpty ? .null : Address(localPart: parts[0], domain: parts.count > 1 ? parts[1] : nil)
+        }
+        var envelope = Envelope(sender: parsed(sender), recipients: [Recipient(address: parsed(address), original: original.map(parsed))])
+        #expect(envelope.sender(for: envelope.recipients[0]) == envelope.sender)
+        envelope.verpDelimiters = Self.delimiters
+        #expect(envelope.sender(for: envelope.recipients[0]).description == expected)
+    }
+
+    /// A notice for each failed recipient, to the sender made for it; one about all of them to the plain sender with `disable_verp_bounces`.
+    @Test(arguments: [false, true]) func whereNoticesGoWithXVERP(_ disabled: Bool) async throws {
+        let bench = try RelayBench(
+            ["disable_verp_bounces": disabled ? "yes" : "no"],
+            routes: ["x.example": "error:5.1.1 no such thing", "d.example": "discard:"]
+        )
+        var job = bench.job(from: "a@b.example", to: ["u@x.example", "ok@d.example", "v@x.example", "m@x.example"], Self.content)
+        job.envelope.recipients[1].notify = .success
+        job.envelope.recipients[3].original = Address(localPart: "list", domain: "y.example")
+        job.envelope.verpDelimiters = Self.delimiters
+        let bounces = try await bench.deliver(job).bounces
+        let readers = bounces.map { $0.envelope.recipients.map(\.address.description) }
+        let failed = ["u@x.example", "v@x.example", "m@x.example"]
+        let own = ["a+u=x.example@b.example", "a+v=x.example@b.example", "a+list=y.example@b.example"]
+        #expect(readers == (disabled ? [["a@b.example"], ["a@b.example"]] : own.map { [$0] } + [["a@b.example"]]))
+        #expect(Set(bounces.map(\.id)).count == bounces.count)
+        for (place, bounce) in bounces.dropLast().enumerated() {
+            let text = String(buffer: bounce.content)
+            #expect(text.contains("To: \(readers[place][0])\r\n") && text.contains("X-Postfix-Sender: rfc822; a@b.example\r\n"))
+            #expect(text.contains("Return-Path: <a@b.example>\r\nSubject: lost\r\n\r\nbody\r\n"))
+            for (other, address) in failed.enumerated() {
+                #expect(text.contains("Final-Recipient: rfc822; \(address)\r\n") == (disabled || place == other))
+            }
+            #expect(bench.log.lines.contains("postfix/bounce: \(job.id): sender non-delivery notification: \(bounce.id)"))
+        }
+        let success = String(buffer: try #require(bounces.last).content)
+        #expect(success.contains("Final-Recipient: rfc822; ok@d.example\r\n") && !success.contains("Action: failed"))
+        try await bench.end()
+    }
+
+    /// What many notices return of the message is bounded together, and so is their number.
+    @Test func noticesForManyRecipientsAreBounded() async throws {
+        let bench = try RelayBench(["bounce_size_limit": "0"], routes: ["x.example": "error:5.1.1 no such thing"])
+        let text = "Subject: long\r\n\r\n" + String(repeating: String(repeating: "x", count: 78) + "\r\n", count: 500)
+        var job = bench.job(from: "a@b.example", to: (0..<1_003).map { "u\($0)@x.example" }, TestContent(bytes: ByteBuffer(string: text)))
+        job.envelope.verpDelimiters = Self.delimiters
+        let bounces = try await bench.deliver(job).bounces
+        #expect(bounces.count == 1_001)
+        #expect(bounces[7].envelope.recipients.map(\.address.description) == ["a+u7=x.example@b.example"])
+        #expect(bounces.reduce(0) { $0 + $1.content.readableBytes } < 8 << 20)
+        let rest = String(buffer: try #require(bounces.last).content)
+        #expect(rest.contains("To: a@b.example\r\n"))
+        for place in 1_000..<1_003 { #expect(rest.contains("Final-Recipient: rfc822; u\(place)@x.example\r\n")) }
+        #expect(!rest.contains("u999@x.example"))
         try await bench.end()
     }
 
@@ -90,15 +153,22 @@ import Testing
         try await bench.end()
     }
 
-    /// Success and failure in one attempt: one report, which becomes durable with the outcomes.
-    @Test func bothInOneReport() async throws {
+    /// Success and failure in one attempt: a notice of each, which become durable together with the outcomes.
+    @Test func aNoticeOfFailureAndOneOfSuccess() async throws {
         let bench = try RelayBench(routes: ["d.example": "discard:", "x.example": "error:5.1.1 no such thing"])
         var job = bench.job(to: ["c@d.example", "u@x.example"], Self.content)
         job.envelope.recipients[0].notify = .success
-        let text = String(buffer: try #require(try await bench.deliver(job).bounce).content)
-        #expect(text.contains("Subject: Undelivered Mail Returned to Sender\r\n"))
-        #expect(text.contains("u@x.example\r\nOriginal-Recipient: rfc822;u@x.example\r\nAction: failed\r\n"))
-        #expect(text.contains("c@d.example\r\nOriginal-Recipient: rfc822;c@d.example\r\nAction: delivered\r\n"))
+        let bounces = try await bench.deliver(job).bounces
+        #expect(bounces.count == 2)
+        let failure = String(buffer: try #require(bounces.first).content)
+        #expect(failure.contains("Subject: Undelivered Mail Returned to Sender\r\n"))
+        #expect(failure.contains("u@x.example\r\nOriginal-Recipient: rfc822;u@x.example\r\nAction: failed\r\n"))
+        #expect(!failure.contains("c@d.example") && failure.contains("\r\n\r\nbody\r\n"))
+        let success = String(buffer: try #require(bounces.last).content)
+        #expect(success.contains("Subject: Successful Mail Delivery Report\r\n"))
+        #expect(success.contains("c@d.example\r\nOriginal-Recipient: rfc822;c@d.example\r\nAction: delivered\r\n"))
+        #expect(!success.contains("u@x.example") && !success.contains("body"))
+        #expect(bench.log.lines.contains("postfix/bounce: \(job.id): sender delivery status notification: \(bounces[1].id)"))
         try await bench.end()
     }
 

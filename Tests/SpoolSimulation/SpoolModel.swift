@@ -22,8 +22,8 @@ struct SpoolModel: Sendable {
         var holds: Set<Bool> = [false]
         /// The administrator has asked for its end, so that a missing bounce proves nothing.
         var mayBeDeleted = false
-        /// The message that comes into being together with the end of this one.
-        var bounce: QueueID?
+        /// The messages that come into being together with the end of this one.
+        var bounces: [QueueID] = []
         /// Given to the relay, which has not reported.
         var isInDelivery = false
         /// It was in delivery when a process ended: the next delivery may be the second one.
@@ -89,22 +89,22 @@ struct SpoolModel: Sendable {
             throw BrokenPromise("\(id) is delivered to \(recipients), expected one of \(message.states)")
         }
         if message.wasCut, mayBeDuplicate == false { throw BrokenPromise("\(id) may be a duplicate, and nobody is told") }
-        // Whatever was reported of it before and did not become durable is lost, and so is a bounce that came with it.
-        if let bounce = message.bounce { change(bounce) { $0.isRefused = true } }
+        // Whatever was reported of it before and did not become durable is lost, and so are the bounces that came with it.
+        for bounce in message.bounces { change(bounce) { $0.isRefused = true } }
         change(id) {
             $0.isInDelivery = true
             $0.states = [recipients]
-            $0.bounce = nil
+            $0.bounces = []
         }
     }
 
-    /// The relay's report: recipients left, and the bounce that must appear with the end of the message.
-    mutating func reported(_ id: QueueID, left: [String], bounce: QueueID?) {
+    /// The relay's report: recipients left, and the bounces that must appear with the end of the message.
+    mutating func reported(_ id: QueueID, left: [String], bounces: [QueueID]) {
         change(id) {
             $0.states.append(left)
             $0.isInDelivery = false
             $0.wasCut = false
-            if bounce != nil { $0.bounce = bounce }
+            if !bounces.isEmpty { $0.bounces = bounces }
         }
     }
 
@@ -121,7 +121,7 @@ struct SpoolModel: Sendable {
     mutating func removed(_ id: QueueID) {
         guard let message = messages[id], !message.isFinished else { return }
         change(id) { $0.isFinished = true }
-        if let bounce = message.bounce, message.states.last == [], !message.mayBeDeleted { acknowledged(bounce) }
+        if message.states.last == [], !message.mayBeDeleted { for bounce in message.bounces { acknowledged(bounce) } }
     }
 
     // MARK: Administration
@@ -188,11 +188,12 @@ struct SpoolModel: Sendable {
             $0.states = [message.states[state]]
             $0.holds = [seen.isHeld]
         }
-        guard let bounce = message.bounce else { return }
-        if all[bounce] != nil { throw BrokenPromise("bounce \(bounce) is here although \(id) is not finished") }
-        // The report was lost, and the bounce with it.
-        change(bounce) { $0.isRefused = true }
-        change(id) { $0.bounce = nil }
+        for bounce in message.bounces {
+            if all[bounce] != nil { throw BrokenPromise("bounce \(bounce) is here although \(id) is not finished") }
+            // The report was lost, and its bounces with it.
+            change(bounce) { $0.isRefused = true }
+        }
+        change(id) { $0.bounces = [] }
     }
 
     private mutating func missing(_ id: QueueID, _ all: [QueueID: Seen]) throws {
@@ -200,8 +201,8 @@ struct SpoolModel: Sendable {
         if message.isPromised, !message.isFinished, !message.states.contains([]) { throw BrokenPromise("\(id) is lost") }
         // What is gone stays gone.
         change(id) { $0.isFinished = true }
-        guard let bounce = message.bounce, !message.isFinished, !message.mayBeDeleted, message.states.last == [] else { return }
-        if all[bounce] == nil, messages[bounce]?.isFinished == false {
+        guard !message.isFinished, !message.mayBeDeleted, message.states.last == [] else { return }
+        for bounce in message.bounces where all[bounce] == nil && messages[bounce]?.isFinished == false {
             throw BrokenPromise("\(id) is finished and its bounce \(bounce) is lost")
         }
     }

@@ -122,14 +122,15 @@ extension SpoolSchedule {
                 outcomes.append(chance(4) ? .bounced("no") : .delivered)
             }
         }
-        var bounce: GeneratedMessage?
-        if left.isEmpty, chance(2), let id = try reserve(spool) {
-            bounce = GeneratedMessage(id: id, envelope: envelope(from: "", to: ["sender@example.com"]), content: content(id, 700))
+        var bounces: [GeneratedMessage] = []
+        for _ in 0..<(left.isEmpty && chance(2) ? Int.random(in: 1...3, using: &random) : 0) {
+            guard let id = try reserve(spool) else { break }
+            bounces.append(GeneratedMessage(id: id, envelope: envelope(from: "", to: ["sender@example.com"]), content: content(id, 700)))
             model.handedIn(id, size: 700, to: ["sender@example.com"], arrival: clock.wallTime())
         }
-        trace("report \(job.id): \(left) left, bounce \(bounce.map { $0.id.description } ?? "none")")
-        model.reported(job.id, left: left, bounce: bounce?.id)
-        spool.record(DeliveryReport(id: job.id, outcomes: outcomes, bounce: bounce))
+        trace("report \(job.id): \(left) left, bounces \(bounces.map(\.id))")
+        model.reported(job.id, left: left, bounces: bounces.map(\.id))
+        spool.record(DeliveryReport(id: job.id, outcomes: outcomes, bounces: bounces))
         if chance(2) { turn(spool) }
     }
 

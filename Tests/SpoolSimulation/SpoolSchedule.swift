@@ -159,7 +159,7 @@ package final class SpoolSchedule: @unchecked Sendable {
         _ = try spool.perform(.release, on: .all)
         for _ in 0..<200 {
             while let job = jobs.popLast() {
-                model.reported(job.id, left: [], bounce: nil)
+                model.reported(job.id, left: [], bounces: [])
                 spool.record(DeliveryReport(id: job.id, outcomes: job.envelope.recipients.map { _ in .delivered }))
             }
             spool.turn()

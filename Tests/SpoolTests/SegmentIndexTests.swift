@@ -25,7 +25,7 @@ import Testing
                     envelope: envelope(from: "", to: ["s@example.com"]),
                     content: content(id, 700)
                 )
-                spool.record(DeliveryReport(id: id, outcomes: [.bounced("no"), .delivered], bounce: bounce))
+                spool.record(DeliveryReport(id: id, outcomes: [.bounced("no"), .delivered], bounces: [bounce]))
             case 4: spool.record(DeliveryReport(id: id, outcomes: [.delivered, .delivered]))
             default: break
             }

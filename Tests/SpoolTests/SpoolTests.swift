@@ -125,7 +125,7 @@ struct Bench {
         let (id, _) = try bench.accept(spool)
         let bounceID = try spool.reserveQueueID()
         let bounce = GeneratedMessage(id: bounceID, envelope: envelope(from: "", to: ["s@example.com"]), content: content(bounceID, 900))
-        spool.record(DeliveryReport(id: id, outcomes: [.bounced("no"), .delivered], bounce: bounce))
+        spool.record(DeliveryReport(id: id, outcomes: [.bounced("no"), .delivered], bounces: [bounce]))
         _ = agent.take()
         spool.turn()
         let job = try #require(agent.take())
@@ -138,6 +138,33 @@ struct Bench {
         again.start(agent: second)
         again.turn()
         #expect(second.take()?.mayBeDuplicate == true)
+    }
+
+    /// In one batch: after a power cut at any operation, all of the reports are there and the message is gone, or the other way round.
+    @Test func severalBouncesAreQueuedWithTheirOutcomeOrNotAtAll() throws {
+        var seen: Set<Int> = []
+        for step in 0...8 {
+            let bench = Bench()
+            let spool = try bench.open()
+            let agent = RecordingAgent()
+            spool.start(agent: agent)
+            let (id, _) = try bench.accept(spool)
+            _ = agent.take()
+            let bounces = try (0..<3).map { _ in
+                let id = try spool.reserveQueueID()
+                return GeneratedMessage(id: id, envelope: envelope(from: "", to: ["s@example.com"]), content: content(id, 900))
+            }
+            spool.record(DeliveryReport(id: id, outcomes: [.bounced("no"), .delivered], bounces: bounces))
+            bench.disk.stop(afterSteps: step)
+            spool.turn()
+            bench.disk.powerCut()
+            let again = try bench.open()
+            let left = try again.list().map(\.id)
+            #expect(left == [id] || left == bounces.map(\.id), "stopped after \(step)")
+            seen.insert(left.count)
+            for left in left { #expect(try read(again.message(left).content) == content(left, left == id ? 100 : 900)) }
+        }
+        #expect(seen == [1, 3])
     }
 
     @Test func newMessageIsDueWhateverTheClockSays() throws {
