@@ -1,11 +1,14 @@
 import ByteScan
 import NIOCore
 
-/// Prepares a message's content for DATA (RFC 5321 section 4.5.2): doubles a dot at the start of a line, ends the last line, and folds lines
-/// that are longer than `smtp_line_length_limit` as Postfix does. Works by blocks: what needs no change is passed on without a copy.
+/// Prepares a message's content for DATA (RFC 5321 section 4.5.2): puts a dot before a line that begins with one, ends the last line, and folds
+/// lines that are longer than `smtp_line_length_limit` as Postfix does. A line that a careless server could take for the end of data is kept from
+/// looking so. Works by blocks: what needs no change is passed on without a copy.
 struct ContentEncoder {
     private static let lineFeed = UInt8(ascii: "\n")
     private static let dot = UInt8(ascii: ".")
+    /// A dot, for a server that drops the eighth bit.
+    private static let eightBitDot = UInt8(ascii: ".") | 0x80
 
     /// 0 for no limit.
     private let lineLengthLimit: Int
@@ -33,7 +36,16 @@ struct ContentEncoder {
         }
 
         while position < end {
-            if lineLength == 0, block.getInteger(at: position) == Self.dot { insert(".", before: position) }
+            if lineLength == 0 {
+                switch block.getInteger(at: position, as: UInt8.self) {
+                case Self.dot, Self.eightBitDot: insert(".", before: position)
+                case 0:
+                    // A server that drops NULs would find the end of data in a NUL and a dot; a NUL is no part of mail (RFC 5322 section 3.5).
+                    insert(" ", before: position)
+                    copied = position + 1
+                default: break
+                }
+            }
             let lineEnd = block.firstIndex(of: Self.lineFeed, in: position..<end) ?? end
             // The room left leaves space for the CR, which does not count as content.
             while lineLengthLimit > 0, lineLength + (lineEnd - position) > lineLengthLimit + 1 {

@@ -30,7 +30,7 @@ class Postfix:
 
     USER, PASSWORD = "relay", "looking-glass"
 
-    def __init__(self, main=""):
+    def __init__(self, main="", more_services=""):
         self.directory = tempfile.mkdtemp(prefix="postern-postfix-")
         os.chmod(self.directory, 0o755)
         self.port = free_port()
@@ -71,7 +71,7 @@ default_transport = discard:
                 words[4] = "n"
                 services.append(" ".join(words))
         # postlogd writes maillog_file; the other services log through it.
-        self.write("master.cf", "\n".join(services) + "\n")
+        self.write("master.cf", "\n".join(services) + "\n" + more_services)
         self.write("sasl/smtpd.conf", f"pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {self.directory}/sasl/sasldb2\nmech_list: PLAIN LOGIN\n")
         subprocess.run(
             ["saslpasswd2", "-c", "-p", "-f", f"{self.directory}/sasl/sasldb2", "-u", "downstream.example.net", self.USER],

@@ -21,6 +21,9 @@ import Testing
         ("12345678\r\n", 8, "12345678\r\n.\r\n"),
         ("0123456789abcdefghij\r\nk\r\n", 8, "01234567\r\n 89abcde\r\n fghij\r\nk\r\n.\r\n"),
         ("0123456789\r\n", 0, "0123456789\r\n.\r\n"),
+        // A server that drops NULs must not find a lone dot; one that keeps them gets a blank.
+        ("\0.\r\n\0\0.\r\n", 998, " .\r\n \0.\r\n.\r\n"),
+        ("\0\r\na\0\r\n.\0\r\n", 998, " \r\na\0\r\n..\0\r\n.\r\n"),
     ]
 
     @Test(arguments: contents) func encoding(_ example: (content: String, limit: Int, wire: String)) {
@@ -37,6 +40,13 @@ import Testing
         var encoder = ContentEncoder(lineLengthLimit: 998)
         let block = ByteBuffer(string: "no dots at line starts\r\nnone.\r\n")
         #expect(encoder.encode(block) == block)
+    }
+
+    /// For a server that drops the eighth bit; any other takes the dot off again.
+    @Test func aDotOfEightBits() {
+        var encoder = ContentEncoder(lineLengthLimit: 998)
+        let wire = encoder.encode(ByteBuffer(bytes: [0xAE, 13, 10, 0x61, 0xAE, 13, 10]))
+        #expect(Array(wire.readableBytesView) == [0x2E, 0xAE, 13, 10, 0x61, 0xAE, 13, 10])
     }
 
     /// Whatever the bytes, what a server un-stuffs is what was sent.
