@@ -85,12 +85,16 @@ class Recorder(socketserver.ThreadingTCPServer):
         return self.by_id.get(queue_id, [])
 
     def message(self, queue_id, seconds=8):
-        """The message that names the id in its Received header, as lines with its envelope ahead."""
+        """The message that names the id in its Received header, as lines with its envelope ahead; all copies, if it came in several."""
         mark = f"id {queue_id}\r\n".encode(), f"id {queue_id};".encode()
         found = wait_for(lambda: [m for m in list(self.messages) if any(x in m[2] for x in mark)], seconds)
         if not found:
             return None
-        mail, recipients, content = found[0]
+        return [line for lines in sorted(map(self.lines, found)) for line in lines]
+
+    @staticmethod
+    def lines(message):
+        mail, recipients, content = message
         # The relay says SIZE of what it stores; recipients may come in any order.
         return [re.sub(rb" SIZE=\d+", b"", mail).decode("utf-8", "replace"), *sorted(r.decode("utf-8", "replace") for r in recipients),
                 *content.decode("utf-8", "replace").split("\r\n")]

@@ -59,15 +59,17 @@ import Testing
 
     static let delimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
 
-    @Test(arguments: [
-        ("a@b.example", "u@x.example", nil, "a+u=x.example@b.example"),
-        ("a@b.example", "m@x.example", "list@y.example", "a+list=y.example@b.example"),
-        ("a@b.example", "u+v@x.example", nil, "a+u+v=x.example@b.example"),
-        ("a@b.example", "u@x.example", "u", "a+u@b.example"),
-        ("a b@b.example", "u@x.example", nil, "\"a b+u=x.example\"@b.example"),
-        ("a@b.example", "p q@x.example", nil, "\"a+p q=x.example\"@b.example"),
-        ("", "u@x.example", nil, ""),
-    ] as [(String, String, String?, String)])
+    @Test(
+        arguments: [
+            ("a@b.example", "u@x.example", nil, "a+u=x.example@b.example"),
+            ("a@b.example", "m@x.example", "list@y.example", "a+list=y.example@b.example"),
+            ("a@b.example", "u+v@x.example", nil, "a+u+v=x.example@b.example"),
+            ("a@b.example", "u@x.example", "u", "a+u@b.example"),
+            ("a b@b.example", "u@x.example", nil, "\"a b+u=x.example\"@b.example"),
+            ("a@b.example", "p q@x.example", nil, "\"a+p q=x.example\"@b.example"),
+            ("", "u@x.example", nil, ""),
+        ] as [(String, String, String?, String)]
+    )
     func theSenderNamesTheRecipientAsTheClientGaveIt(_ sender: String, _ address: String, _ original: String?, _ expected: String) {
         func parsed(_ text: String) -> Address {
             let parts = text.split(separator: "@").map(String.init)
