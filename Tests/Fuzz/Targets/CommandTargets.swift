@@ -39,7 +39,12 @@ extension FuzzTarget {
         let tolerant = PathParser.parse(bytes[...])
         for result in [tolerant, PathParser.parse(bytes[...], strict: true)] {
             switch result {
-            case .address(let address), .nonASCII(let address): try checkOnward(address, from: bytes)
+            case .address(let address), .nonASCII(let address):
+                try checkOnward(address, from: bytes)
+                let other = Address(localPart: "s", domain: "b.example")
+                let delimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+                try checkVERP(delimiters, sender: other, recipient: address, from: bytes)
+                try checkVERP(delimiters, sender: address, recipient: other, from: bytes)
             case .illegal: break
             }
         }

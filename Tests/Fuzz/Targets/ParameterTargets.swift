@@ -1,4 +1,5 @@
 import SMTPCore
+import Settings
 
 @testable import Submission
 
@@ -9,17 +10,17 @@ extension FuzzTarget {
         words: [
             "SIZE=", "BODY=", "8BITMIME", "7BIT", "AUTH=", "<>", "RET=", "FULL", "HDRS", "ENVID=", "NOTIFY=", "NEVER", "SUCCESS", "FAILURE",
             "DELAY", ",", "ORCPT=", "rfc822;", "utf-8;", "=", "+", "+2B", "\\x{", "}", "9223372036854775807", "SMTPUTF8", "XVERP",
-            "XVERP=+=",
+            "XVERP=+=", "XVERP=#/",
         ],
         seeds: [
             "SIZE=1 BODY=7BIT", "AUTH=<> BODY=8BITMIME", "RET=HDRS ENVID=a+20b", "NOTIFY=NEVER ORCPT=rfc822;a+40b",
             "SIZE=99999999999999999999", "SMTPUTF8 RET=FULL", "NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=utf-8;\\x{E4}@b",
-            "NOTIFY=success ORCPT=x;\u{E4}",
+            "NOTIFY=success ORCPT=x;\u{E4}", "XVERP SIZE=2", "XVERP=-= xverp=+-", "XVERP=\"\" XVERP=a@ XVERP=.=", "XVERP=#/ XVERP=$%",
         ]
     ) { bytes in
         let line = CommandLine(bytes)
-        for (takesUTF8, takesDSN) in [(true, true), (false, false)] {
-            var mail = MailParameters(takesUTF8: takesUTF8, takesDSN: takesDSN)
+        for (takesUTF8, takesDSN, verpSyntax) in [(true, true, nil), (false, false, verpSyntaxes[0]), (true, true, verpSyntaxes[1])] {
+            var mail = MailParameters(takesUTF8: takesUTF8, takesDSN: takesDSN, verpSyntax: verpSyntax)
             var rcpt = RcptParameters(takesDSN: takesDSN)
             for index in 0..<line.count {
                 if let refusal = mail.read(line[index]) { try checkRefusal(refusal) }
@@ -30,6 +31,10 @@ extension FuzzTarget {
             try require(mail.size ?? 0 >= 0, "a negative size")
             try require(takesUTF8 || !mail.isUTF8, "SMTPUTF8 where it is off")
             try checkEnvelopeID(mail.envelopeID)
+            if let delimiters = mail.verpDelimiters {
+                try require(verpSyntax != nil, "XVERP where it is not allowed")
+                try checkVERP(delimiters)
+            }
             if !rcpt.originalRecipient.isEmpty { try checkOriginalRecipient(rcpt.originalRecipient) }
             guard takesDSN else {
                 let isEmpty =
@@ -41,6 +46,39 @@ extension FuzzTarget {
                 try require(NotifyConditions(parsing: rcpt.notify.parameter.utf8) == rcpt.notify, "NOTIFY=\(rcpt.notify.parameter)")
             }
         }
+    }
+
+    /// What a client may say by default, and with a filter that lets every character through that can be written.
+    private static let verpSyntaxes: [VERPSyntax] = {
+        let all = String(decoding: 0x21..<0x7F, as: UTF8.self).split(separator: "$").joined(separator: "$$")
+        return [[:], ["verp_delimiter_filter": all]].map { main in
+            do { return try VERPSyntax(ServiceSettings.testing(main, serviceName: "smtp")) } catch { fatalError("\(error)") }
+        }
+    }()
+
+    /// The senders that the delimiters make are read by the next hop as they were meant.
+    static func checkVERP(_ delimiters: VERPDelimiters) throws {
+        let bytes = [delimiters.outer, delimiters.inner]
+        try require(Address.isAtomText(bytes[0]) && Address.isAtomText(bytes[1]), "delimiters \(shown(bytes))")
+        let served = [
+            Address(localPart: "c", domain: "d.example"), Address(localPart: "a b\"", domain: "[192.0.2.1]"),
+            .init(localPart: "c", domain: nil),
+        ]
+        for recipient in served { try checkVERP(delimiters, sender: served[0], recipient: recipient, from: bytes) }
+    }
+
+    static func checkVERP(_ delimiters: VERPDelimiters, sender: Address, recipient: Address, from bytes: [UInt8]) throws {
+        var envelope = Envelope(sender: sender, recipients: [Recipient(address: recipient)])
+        envelope.verpDelimiters = delimiters
+        let made = envelope.sender(for: envelope.recipients[0])
+        guard !sender.isNull else { return try require(made.isNull, "a sender for the null sender") }
+        let (outer, inner) = (Character(Unicode.Scalar(delimiters.outer)), Character(Unicode.Scalar(delimiters.inner)))
+        let expected = sender.localPart + String(outer) + recipient.localPart + (recipient.domain.map { String(inner) + $0 } ?? "")
+        try require(
+            Array(made.localPart.utf8) == Array(expected.utf8) && made.domain == sender.domain,
+            "\(made) of \(sender) for \(recipient)"
+        )
+        try checkOnward(made, from: bytes)
     }
 
     private static func checkRefusal(_ refusal: Reply) throws {
