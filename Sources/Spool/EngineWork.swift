@@ -37,6 +37,13 @@ struct PendingReport: Sendable {
     var length: Int { further.reduce(record.length) { $0 + $1.record.length } }
 }
 
+/// How old a message is, by a clock that can be trusted.
+struct MessageAge: Sendable {
+    /// Seconds since 1970; infinity while the clock cannot be trusted.
+    var countsFrom: Double
+    var isExpired: Bool
+}
+
 struct PendingCommand: Sendable {
     enum Target: Sendable {
         case selection(QueueSelection)
@@ -70,7 +77,7 @@ enum EngineEffect: Sendable {
     case finish(@Sendable (Result<Int, SpoolError>) -> Void, Result<Int, SpoolError>)
     case deliver(DeliveryJob)
     /// Read it on a thread that may wait, then deliver.
-    case load(StoredMessage, isExpired: Bool)
+    case load(StoredMessage, MessageAge)
     case removeContent(QueueID)
     case leased(UInt64)
     case leaseFailed(SpoolError)

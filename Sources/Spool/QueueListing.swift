@@ -33,6 +33,8 @@ package struct QueueListing: Sendable, Hashable {
     package var nextAttempt: Double
     /// Why the queue itself keeps the message from being delivered; empty if it does not.
     package var note: String
+    /// It has been reported that the message waits (`delay_warning_time`).
+    package var isToldOfDelay: Bool
 
     package init(
         id: QueueID,
@@ -43,7 +45,8 @@ package struct QueueListing: Sendable, Hashable {
         recipients: [Recipient],
         attempts: Int = 0,
         nextAttempt: Double = 0,
-        note: String = ""
+        note: String = "",
+        isToldOfDelay: Bool = false
     ) {
         self.id = id
         self.state = state
@@ -54,5 +57,6 @@ package struct QueueListing: Sendable, Hashable {
         self.attempts = attempts
         self.nextAttempt = nextAttempt
         self.note = note
+        self.isToldOfDelay = isToldOfDelay
     }
 }

@@ -99,6 +99,9 @@ struct ClockTrust: Sendable {
         return true
     }
 
+    /// From when the age of a message counts: its arrival, or the last jump if that came later; never, while the clock is behind.
+    func ageCounts(from arrival: Double, wall: Double) -> Double { wall >= newest ? max(arrival, clockSet) : .infinity }
+
     /// Whether a message that seems to have been queued for `lifetime` seconds has been.
     func mayExpire(after lifetime: Double, wall: Double) -> Bool {
         wall >= newest && (clockSet == 0 || wall - clockSet >= lifetime)

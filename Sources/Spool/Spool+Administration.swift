@@ -135,7 +135,8 @@ extension StoredMessage {
             },
             attempts: Int(record.state.attempts),
             nextAttempt: entry.nextAttempt,
-            note: note
+            note: note,
+            isToldOfDelay: record.state.isToldOfDelay
         )
         return (listing, content)
     }

@@ -9,6 +9,8 @@ package struct ExportedMessage: Sendable {
     /// Seconds since 1970; nil when that cannot be read.
     package var arrival: Double?
     package var attempts: Int
+    /// It has been reported that the message waits.
+    package var isToldOfDelay = false
     /// nil when it cannot be read.
     package var envelope: Envelope?
     /// Places in the envelope of the recipients still to be served.
@@ -55,6 +57,7 @@ extension StoredMessage {
             damages: [],
             content: content
         )
+        message.isToldOfDelay = record.state.isToldOfDelay
         message.checkContent(of: baseFile, entry.base, contentPath, fileSystem)
         return message
     }
@@ -172,6 +175,7 @@ package enum QueueExport {
         var lines = ["X-Postern-Queue-ID: \(message.id)", "X-Postern-State: \(message.state.rawValue)"]
         if let arrival = message.arrival { lines.append("X-Postern-Arrival: \(Int(max(0, min(arrival, 1e15))))") }
         lines.append("X-Postern-Attempts: \(message.attempts)")
+        if message.isToldOfDelay { lines.append("X-Postern-Delay-Reported: yes") }
         lines += message.damages.map { "X-Postern-Damage: \($0)" }
         guard let envelope = message.envelope else { return join(lines) }
         lines.append("X-Envelope-From: <\(envelope.sender)>")

@@ -27,6 +27,7 @@ final class SpoolCore: Sendable {
         var recipients: [UInt32]
         var arrival: Double
         var attempts: Int
+        var isToldOfDelay: Bool
     }
 
     let options: SpoolOptions
@@ -170,7 +171,7 @@ final class SpoolCore: Sendable {
         case .complete(let receipt, let result): receipt.completed(result)
         case .finish(let completion, let result): completion(result)
         case .deliver(let job): deliver(job, recipients: (0..<job.envelope.recipients.count).map { UInt32(truncatingIfNeeded: $0) })
-        case .load(let stored, let isExpired): pool.submit { [self] in load(stored, isExpired: isExpired) }
+        case .load(let stored, let age): pool.submit { [self] in load(stored, age) }
         case .removeContent(let id):
             let isTaken = pool.submit { [self] in try? fileSystem.unlink(paths.content(id)) }
             // The queue is being closed, and this is the writer's last turn.
@@ -182,7 +183,7 @@ final class SpoolCore: Sendable {
         }
     }
 
-    private func load(_ stored: StoredMessage, isExpired: Bool) {
+    private func load(_ stored: StoredMessage, _ age: MessageAge) {
         do throws(SpoolError) {
             let id = stored.id
             let (record, content) = try stored.read { [weak self] error in _ = self?.submit { $0.failedReads.append((id, error)) } }
@@ -195,8 +196,10 @@ final class SpoolCore: Sendable {
                 content: content,
                 arrival: record.arrival,
                 attempts: Int(record.state.attempts),
-                isExpired: isExpired,
-                mayBeDuplicate: stored.entry.isSuspect
+                isExpired: age.isExpired,
+                mayBeDuplicate: stored.entry.isSuspect,
+                agesFrom: age.countsFrom,
+                isToldOfDelay: record.state.isToldOfDelay
             )
             deliver(job, recipients: recipients)
         } catch {
@@ -206,7 +209,9 @@ final class SpoolCore: Sendable {
 
     private func deliver(_ job: DeliveryJob, recipients: [UInt32]) {
         guard let agent = agent.withLock({ $0 }) else { return }
-        jobs.withLock { $0[job.id] = Job(recipients: recipients, arrival: job.arrival, attempts: job.attempts) }
+        jobs.withLock {
+            $0[job.id] = Job(recipients: recipients, arrival: job.arrival, attempts: job.attempts, isToldOfDelay: job.isToldOfDelay)
+        }
         observer.spoolEvent(
             .activated(id: job.id, sender: job.envelope.sender, size: job.content.size, recipientCount: job.envelope.recipients.count)
         )
@@ -229,7 +234,8 @@ final class SpoolCore: Sendable {
         let state = DeliveryState(
             attempts: UInt32(clamping: job.attempts + 1),
             nextAttempt: BackOff(options).nextAttempt(arrival: job.arrival, now: now),
-            pending: pending
+            pending: pending,
+            isToldOfDelay: job.isToldOfDelay || report.tellsOfDelay
         )
         let messages = report.bounces.map {
             MessageRecord(newMessage: $0.envelope, size: $0.content.readableBytes, arrival: now)

@@ -71,8 +71,8 @@ extension SpoolEngine {
         guard let stored = stored(id) else { return giveUpReading(id, .damaged("\(id): its journal segment is missing")) }
         index.update(id) { $0.isActive = true }
         activeCount += 1
-        let isExpired = isExpired(entry)
-        guard let message = warm[id] else { return effects.append(.load(stored, isExpired: isExpired)) }
+        let age = age(of: entry)
+        guard let message = warm[id] else { return effects.append(.load(stored, age)) }
         effects.append(
             .deliver(
                 DeliveryJob(
@@ -81,16 +81,18 @@ extension SpoolEngine {
                     content: MemoryContent(bytes: message.content),
                     arrival: entry.arrival,
                     attempts: Int(entry.attempts),
-                    isExpired: isExpired,
-                    mayBeDuplicate: entry.isSuspect
+                    isExpired: age.isExpired,
+                    mayBeDuplicate: entry.isSuspect,
+                    agesFrom: age.countsFrom
                 )
             )
         )
     }
 
-    private func isExpired(_ entry: QueueEntry) -> Bool {
+    private func age(of entry: QueueEntry) -> MessageAge {
         let lifetime = entry.senderIsNull ? options.bounceQueueLifetime : options.maximalQueueLifetime
-        return wall - entry.arrival >= lifetime && clockTrust.mayExpire(after: lifetime, wall: wall)
+        let start = clockTrust.ageCounts(from: entry.arrival, wall: wall)
+        return MessageAge(countsFrom: start, isExpired: wall - start >= lifetime)
     }
 
     /// A jump of the wall clock makes the age of what is queued a guess, whichever of the two readings was wrong.

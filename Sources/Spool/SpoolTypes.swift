@@ -25,6 +25,10 @@ package struct DeliveryJob: Sendable {
     package var isExpired: Bool
     /// The queue role ended while this message was being delivered: a delivery may be a duplicate, and the log says so.
     package var mayBeDuplicate: Bool
+    /// From when its age counts, seconds since 1970: its arrival, or a later jump of the clock; infinity while the clock cannot be trusted.
+    package var agesFrom: Double
+    /// An earlier report has told of its delay (``DeliveryReport/tellsOfDelay``).
+    package var isToldOfDelay: Bool
 
     package init(
         id: QueueID,
@@ -33,7 +37,9 @@ package struct DeliveryJob: Sendable {
         arrival: Double,
         attempts: Int = 0,
         isExpired: Bool = false,
-        mayBeDuplicate: Bool = false
+        mayBeDuplicate: Bool = false,
+        agesFrom: Double? = nil,
+        isToldOfDelay: Bool = false
     ) {
         self.id = id
         self.envelope = envelope
@@ -42,6 +48,8 @@ package struct DeliveryJob: Sendable {
         self.attempts = attempts
         self.isExpired = isExpired
         self.mayBeDuplicate = mayBeDuplicate
+        self.agesFrom = agesFrom ?? arrival
+        self.isToldOfDelay = isToldOfDelay
     }
 }
 
@@ -54,7 +62,7 @@ package protocol MessageContent: Sendable {
     func read(offset: Int, length: Int) throws -> ByteBuffer
 }
 
-/// A message made by the server itself (a bounce), small enough to be held in memory.
+/// A message made by the server itself (a bounce, a notice to the postmaster), small enough to be held in memory.
 package struct GeneratedMessage: Sendable {
     package var id: QueueID
     package var envelope: Envelope
@@ -74,11 +82,14 @@ package struct DeliveryReport: Sendable {
     package var outcomes: [RecipientOutcome]
     /// What has to be said about them. Become durable together with the outcomes, in one batch, or not at all.
     package var bounces: [GeneratedMessage]
+    /// One of them tells that the message waits. Later jobs of this message say so.
+    package var tellsOfDelay: Bool
 
-    package init(id: QueueID, outcomes: [RecipientOutcome], bounces: [GeneratedMessage] = []) {
+    package init(id: QueueID, outcomes: [RecipientOutcome], bounces: [GeneratedMessage] = [], tellsOfDelay: Bool = false) {
         self.id = id
         self.outcomes = outcomes
         self.bounces = bounces
+        self.tellsOfDelay = tellsOfDelay
     }
 }
 

@@ -10,36 +10,50 @@ struct BrokenPromise: Error, CustomStringConvertible {
 /// What may be true of the messages of a spool: the promise of Docs/spool.md without files, threads or clocks. Every call that hands
 /// something to the spool, and every answer of it, is told to the model; ``compare(_:)`` after a restart says whether the promise was kept.
 struct SpoolModel: Sendable {
+    /// What is left to do for a message.
+    struct State: Sendable, Hashable {
+        /// The recipients left; none stands for finished.
+        var left: [String]
+        /// The jobs of the message say that its delay has been reported.
+        var isToldOfDelay = false
+        /// The messages that come into being together with this state.
+        var notices: [QueueID] = []
+    }
+
     struct Message: Sendable {
         var size: Int
-        /// Acceptable lists of recipients left, oldest first; the empty one stands for finished. The spool may be in any of them.
-        var states: [[String]]
+        /// Acceptable states, oldest first. The spool may be in any of them.
+        var states: [State]
         /// Acknowledged, or seen after a restart: it may not be missing unless a state says that it is finished.
         var isPromised = false
         var isFinished = false
         /// Refused for good, or undone by a crash: it may never appear.
         var isRefused = false
         var holds: Set<Bool> = [false]
-        /// The administrator has asked for its end, so that a missing bounce proves nothing.
+        /// The administrator has asked for its end, so that a missing notice proves nothing.
         var mayBeDeleted = false
-        /// The messages that come into being together with the end of this one.
-        var bounces: [QueueID] = []
         /// Given to the relay, which has not reported.
         var isInDelivery = false
         /// It was in delivery when a process ended: the next delivery may be the second one.
         var wasCut = false
         var arrival = 0.0
+
+        var mayBeFinished: Bool { states.contains { $0.left.isEmpty } }
+        /// The queue has gone all the way through the reports, unless the administrator has ended it.
+        var hasReachedItsEnd: Bool { !mayBeDeleted && states.last?.left.isEmpty == true }
     }
 
     /// A message as the spool shows it.
     struct Seen: Sendable {
         var recipients: [String]
+        var isToldOfDelay: Bool
         var isHeld: Bool
         /// Its content is what was handed in, to the byte; nil if it could not be read for a fault of the disk.
         var isWhole: Bool?
 
-        init(recipients: [String], isHeld: Bool, isWhole: Bool?) {
+        init(recipients: [String], isToldOfDelay: Bool, isHeld: Bool, isWhole: Bool?) {
             self.recipients = recipients
+            self.isToldOfDelay = isToldOfDelay
             self.isHeld = isHeld
             self.isWhole = isWhole
         }
@@ -67,7 +81,7 @@ struct SpoolModel: Sendable {
     }
 
     mutating func handedIn(_ id: QueueID, size: Int, to recipients: [String], arrival: Double) {
-        messages[id] = Message(size: size, states: [recipients], arrival: arrival)
+        messages[id] = Message(size: size, states: [State(left: recipients)], arrival: arrival)
     }
 
     mutating func acknowledged(_ id: QueueID) { change(id) { $0.isPromised = true } }
@@ -79,41 +93,50 @@ struct SpoolModel: Sendable {
 
     /// - Parameter mayBeDuplicate: what the spool says of it; nil if it cannot know. It goes by the time of the next attempt, which says nothing
     ///   once the clock was set, and a clean end forgets it of what is on hold.
-    mutating func activated(_ id: QueueID, to recipients: [String], mayBeDuplicate: Bool?) throws {
+    mutating func activated(_ id: QueueID, to recipients: [String], isToldOfDelay: Bool, mayBeDuplicate: Bool?) throws {
         guard let message = messages[id] else { throw BrokenPromise("\(id) is delivered and was never handed in") }
         if message.isFinished { throw BrokenPromise("\(id) was finished and is delivered again") }
         if message.isRefused { throw BrokenPromise("\(id) was refused and is delivered") }
         if message.isInDelivery { throw BrokenPromise("\(id) is delivered twice at the same time") }
         if message.holds == [true] { throw BrokenPromise("\(id) is on hold and is delivered") }
-        guard message.states.contains(recipients) else {
-            throw BrokenPromise("\(id) is delivered to \(recipients), expected one of \(message.states)")
-        }
+        try settle(id, recipients, isToldOfDelay, "is delivered to")
         if message.wasCut, mayBeDuplicate == false { throw BrokenPromise("\(id) may be a duplicate, and nobody is told") }
-        // Whatever was reported of it before and did not become durable is lost, and so are the bounces that came with it.
-        for bounce in message.bounces { change(bounce) { $0.isRefused = true } }
-        change(id) {
-            $0.isInDelivery = true
-            $0.states = [recipients]
-            $0.bounces = []
-        }
+        change(id) { $0.isInDelivery = true }
     }
 
-    /// The relay's report: recipients left, and the bounces that must appear with the end of the message.
-    mutating func reported(_ id: QueueID, left: [String], bounces: [QueueID]) {
+    /// The message is in this state, whatever else it might have been in: what came with it and before it is there, what would have come
+    /// after it is lost and may never appear.
+    private mutating func settle(_ id: QueueID, _ left: [String], _ isToldOfDelay: Bool, _ how: String) throws {
+        guard let message = messages[id] else { return }
+        let matching = message.states.indices.filter { message.states[$0].left == left && message.states[$0].isToldOfDelay == isToldOfDelay }
+        guard let first = matching.first, let last = matching.last else {
+            throw BrokenPromise("\(id) \(how) \(left), told of delay \(isToldOfDelay), expected one of \(message.states)")
+        }
+        // Two states that look the same leave open which of them it is, and nothing is known of the notices between.
+        for state in message.states[...first] { for notice in state.notices { acknowledged(notice) } }
+        for state in message.states[(last + 1)...] { for notice in state.notices { change(notice) { $0.isRefused = true } } }
+        change(id) { $0.states = [State(left: left, isToldOfDelay: isToldOfDelay)] }
+    }
+
+    /// The relay's report: recipients left, and the notices that must appear together with that state.
+    mutating func reported(_ id: QueueID, left: [String], notices: [QueueID], tellsOfDelay: Bool) {
         change(id) {
-            $0.states.append(left)
+            // The first state is the one that it was handed out in.
+            let isToldOfDelay = tellsOfDelay || $0.states.first?.isToldOfDelay == true
+            $0.states.append(State(left: left, isToldOfDelay: isToldOfDelay, notices: notices))
             $0.isInDelivery = false
             $0.wasCut = false
-            if !bounces.isEmpty { $0.bounces = bounces }
         }
     }
 
     /// All that was reported so far is durable.
     mutating func settled() {
-        for id in messages.keys {
-            change(id) {
-                if !$0.isFinished, !$0.mayBeDeleted, let last = $0.states.last, last != [], $0.isPromised { $0.states = [last] }
-            }
+        for id in ids {
+            guard let message = messages[id], !message.isFinished, !message.mayBeDeleted, message.isPromised, let last = message.states.last,
+                !last.left.isEmpty
+            else { continue }
+            for notice in message.states.flatMap(\.notices) { acknowledged(notice) }
+            change(id) { $0.states = [State(left: last.left, isToldOfDelay: last.isToldOfDelay)] }
         }
     }
 
@@ -121,7 +144,7 @@ struct SpoolModel: Sendable {
     mutating func removed(_ id: QueueID) {
         guard let message = messages[id], !message.isFinished else { return }
         change(id) { $0.isFinished = true }
-        if message.states.last == [], !message.mayBeDeleted { for bounce in message.bounces { acknowledged(bounce) } }
+        if message.hasReachedItsEnd { for notice in message.states.flatMap(\.notices) { acknowledged(notice) } }
     }
 
     // MARK: Administration
@@ -135,7 +158,7 @@ struct SpoolModel: Sendable {
             case .hold: $0.holds.insert(true)
             case .release: $0.holds.insert(false)
             case .delete:
-                $0.states.append([])
+                $0.states.append(State(left: []))
                 $0.mayBeDeleted = true
             }
         }
@@ -167,43 +190,32 @@ struct SpoolModel: Sendable {
     mutating func compare(_ seen: [QueueID: Seen], isComplete: Bool = true) throws {
         for id in seen.keys.sorted() where messages[id] == nil { throw BrokenPromise("\(id) was never handed in") }
         for id in ids {
-            if let one = seen[id] { try found(id, one, seen) } else if isComplete { try missing(id, seen) }
+            if let one = seen[id] { try found(id, one) } else if isComplete { try missing(id) }
         }
     }
 
-    private mutating func found(_ id: QueueID, _ seen: Seen, _ all: [QueueID: Seen]) throws {
+    private mutating func found(_ id: QueueID, _ seen: Seen) throws {
         guard let message = messages[id] else { return }
         if message.isFinished { throw BrokenPromise("\(id) was finished and is back") }
         if message.isRefused { throw BrokenPromise("\(id) was refused and is here") }
-        guard let state = message.states.lastIndex(of: seen.recipients) else {
-            throw BrokenPromise("\(id) has recipients \(seen.recipients), expected one of \(message.states)")
-        }
         guard message.holds.contains(seen.isHeld) else {
             throw BrokenPromise("\(id) is \(seen.isHeld ? "" : "not ")on hold, expected otherwise")
         }
         if seen.isWhole == false { throw BrokenPromise("\(id) has other content than was accepted") }
-        // What a restart has shown is durable.
+        // What a restart has shown is durable. Notices have higher ids than what they are about, so their turn comes after this.
+        try settle(id, seen.recipients, seen.isToldOfDelay, "has recipients")
         change(id) {
             $0.isPromised = true
-            $0.states = [message.states[state]]
             $0.holds = [seen.isHeld]
         }
-        for bounce in message.bounces {
-            if all[bounce] != nil { throw BrokenPromise("bounce \(bounce) is here although \(id) is not finished") }
-            // The report was lost, and its bounces with it.
-            change(bounce) { $0.isRefused = true }
-        }
-        change(id) { $0.bounces = [] }
     }
 
-    private mutating func missing(_ id: QueueID, _ all: [QueueID: Seen]) throws {
+    private mutating func missing(_ id: QueueID) throws {
         guard let message = messages[id] else { return }
-        if message.isPromised, !message.isFinished, !message.states.contains([]) { throw BrokenPromise("\(id) is lost") }
-        // What is gone stays gone.
+        if message.isPromised, !message.isFinished, !message.mayBeFinished { throw BrokenPromise("\(id) is lost") }
+        // What is gone stays gone, and what came with its end must be there.
         change(id) { $0.isFinished = true }
-        guard !message.isFinished, !message.mayBeDeleted, message.states.last == [] else { return }
-        for bounce in message.bounces where all[bounce] == nil && messages[bounce]?.isFinished == false {
-            throw BrokenPromise("\(id) is finished and its bounce \(bounce) is lost")
-        }
+        guard !message.isFinished, message.isPromised, message.hasReachedItsEnd else { return }
+        for notice in message.states.flatMap(\.notices) { acknowledged(notice) }
     }
 }

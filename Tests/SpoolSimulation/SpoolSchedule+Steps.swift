@@ -95,7 +95,7 @@ extension SpoolSchedule {
         let recipients = job.envelope.recipients.map(\.address.description)
         do {
             let isSure = tally.clockSteps == 0 && !hasHeld
-            try model.activated(job.id, to: recipients, mayBeDuplicate: isSure ? job.mayBeDuplicate : nil)
+            try model.activated(job.id, to: recipients, isToldOfDelay: job.isToldOfDelay, mayBeDuplicate: isSure ? job.mayBeDuplicate : nil)
             // The record that is newer than the clock may have gone with its segment; while the first one is there, none has.
             let isBehind = clock.wallTime() < newestTime && disk.names(in: "/q/journal").contains("00000001.log")
             if job.isExpired, clockWasSet || isBehind {
@@ -122,15 +122,18 @@ extension SpoolSchedule {
                 outcomes.append(chance(4) ? .bounced("no") : .delivered)
             }
         }
-        var bounces: [GeneratedMessage] = []
-        for _ in 0..<(left.isEmpty && chance(2) ? Int.random(in: 1...3, using: &random) : 0) {
-            guard let id = try reserve(spool) else { break }
-            bounces.append(GeneratedMessage(id: id, envelope: envelope(from: "", to: ["sender@example.com"]), content: content(id, 700)))
+        // A bounce and a copy for the postmaster with the end of the message or before it; a report of its delay while someone is left.
+        let tellsOfDelay = !left.isEmpty && !job.isToldOfDelay && chance(2)
+        var notices: [GeneratedMessage] = []
+        for _ in 0..<(tellsOfDelay || chance(left.isEmpty ? 2 : 4) ? Int.random(in: 1...3, using: &random) : 0) {
+            guard let id = try reserve(spool) else { continue }
+            notices.append(GeneratedMessage(id: id, envelope: envelope(from: "", to: ["sender@example.com"]), content: content(id, 700)))
             model.handedIn(id, size: 700, to: ["sender@example.com"], arrival: clock.wallTime())
         }
-        trace("report \(job.id): \(left) left, bounces \(bounces.map(\.id))")
-        model.reported(job.id, left: left, bounces: bounces.map(\.id))
-        spool.record(DeliveryReport(id: job.id, outcomes: outcomes, bounces: bounces))
+        trace("report \(job.id): \(left) left, notices \(notices.map(\.id)), tells of delay \(tellsOfDelay)")
+        if tellsOfDelay { tally.delaysTold += 1 }
+        model.reported(job.id, left: left, notices: notices.map(\.id), tellsOfDelay: tellsOfDelay)
+        spool.record(DeliveryReport(id: job.id, outcomes: outcomes, bounces: notices, tellsOfDelay: tellsOfDelay))
         if chance(2) { turn(spool) }
     }
 
@@ -196,6 +199,7 @@ extension SpoolSchedule {
             if bytes == nil, !mayMiss, !disk.isStopped { throw BrokenPromise("\(listing.id) cannot be read") }
             seen[listing.id] = SpoolModel.Seen(
                 recipients: listing.recipients.map(\.address.description),
+                isToldOfDelay: listing.isToldOfDelay,
                 isHeld: listing.state == .hold,
                 isWhole: bytes.map { $0 == content(listing.id, model.size(listing.id)) }
             )

@@ -159,7 +159,7 @@ package final class SpoolSchedule: @unchecked Sendable {
         _ = try spool.perform(.release, on: .all)
         for _ in 0..<200 {
             while let job = jobs.popLast() {
-                model.reported(job.id, left: [], bounces: [])
+                model.reported(job.id, left: [], notices: [], tellsOfDelay: false)
                 spool.record(DeliveryReport(id: job.id, outcomes: job.envelope.recipients.map { _ in .delivered }))
             }
             spool.turn()
@@ -184,6 +184,8 @@ package struct Tally: Sendable {
     package var stops = 0
     package var failures = 0
     package var clockSteps = 0
+    /// Reports that a message waits.
+    package var delaysTold = 0
     package var segmentsBegun = 0
     package var segmentsRemoved = 0
 
@@ -203,6 +205,7 @@ package struct Tally: Sendable {
         sum.stops += b.stops
         sum.failures += b.failures
         sum.clockSteps += b.clockSteps
+        sum.delaysTold += b.delaysTold
         sum.segmentsBegun += b.segmentsBegun
         sum.segmentsRemoved += b.segmentsRemoved
         return sum

@@ -85,6 +85,11 @@ import Testing
         ),
         .outcome(
             QueueID(rawValue: 70),
+            DeliveryState(attempts: 2, nextAttempt: 1_795_000_350, pending: [.init(recipient: 1, reason: "later")], isToldOfDelay: true),
+            bounce: nil
+        ),
+        .outcome(
+            QueueID(rawValue: 70),
             DeliveryState(attempts: 2, nextAttempt: 1_795_000_400, pending: []),
             bounce: JournalFact.Bounce(id: QueueID(rawValue: 71), message: message(1))
         ),

@@ -24,6 +24,7 @@ import Testing
         let enough = Int(count) / 4
         #expect(tally.messages > 4 * enough && tally.starts > 2 * enough && tally.stops > enough)
         #expect(tally.segmentsRemoved > enough && tally.failures > enough && tally.clockSteps > enough / 2)
+        #expect(tally.delaysTold > enough)
     }
 
     @Test(arguments: [1, 2, 3] as [UInt64]) func promiseHoldsWhereverTheMachineStops(seed: UInt64) {

@@ -10,15 +10,21 @@ struct DeliveryState: Sendable, Hashable {
         var reason: String
     }
 
+    /// At most 2,147,483,647.
     var attempts: UInt32
     /// Seconds since 1970.
     var nextAttempt: Double
     var pending: [Pending]
+    /// The sender, or the postmaster, has been told that it waits; that is done once.
+    var isToldOfDelay = false
+
+    /// Set in the number of attempts, where it was always zero before there were such reports.
+    private static let toldOfDelay: UInt32 = 0x8000_0000
 
     var isDone: Bool { pending.isEmpty }
 
     func encode(into out: inout ByteBuffer) {
-        out.writeField(attempts)
+        out.writeField(min(attempts, Self.toldOfDelay - 1) | (isToldOfDelay ? Self.toldOfDelay : 0))
         out.writeField(nextAttempt)
         out.writeField(UInt32(truncatingIfNeeded: pending.count))
         for entry in pending {
@@ -34,13 +40,19 @@ struct DeliveryState: Sendable, Hashable {
                 return Pending(recipient: recipient, reason: reason)
             })
         else { return nil }
-        self.init(attempts: attempts, nextAttempt: nextAttempt, pending: pending)
+        self.init(
+            attempts: attempts & ~Self.toldOfDelay,
+            nextAttempt: nextAttempt,
+            pending: pending,
+            isToldOfDelay: attempts & Self.toldOfDelay != 0
+        )
     }
 
-    init(attempts: UInt32, nextAttempt: Double, pending: [Pending]) {
+    init(attempts: UInt32, nextAttempt: Double, pending: [Pending], isToldOfDelay: Bool = false) {
         self.attempts = attempts
         self.nextAttempt = nextAttempt
         self.pending = pending
+        self.isToldOfDelay = isToldOfDelay
     }
 
     /// A message no one has tried to deliver yet: due at once, whatever the clock is set to.
