@@ -37,12 +37,13 @@ let package = Package(
         .target(name: "Authentication", dependencies: ["SMTPCore", "CSASL", nio, nioPosix, deque]),
         .target(name: "Restrictions", dependencies: ["SMTPCore", "Settings", "Tables", "Routing", "Resolver", "LoopTask", nio]),
         .target(name: "Cleanup", dependencies: ["SMTPCore", "Settings", nio]),
+        .target(name: "Notices", dependencies: ["SMTPCore", "Settings", nio, deque]),
         .target(name: "HandOff", dependencies: ["SMTPCore", nio, nioPosix, deque]),
         .target(name: "Spool", dependencies: ["SMTPCore", "CLinux", nio, deque]),
         .target(
             name: "Relay",
             dependencies: [
-                "SMTPCore", "Settings", "Tables", "Routing", "Resolver", "TLS", "Authentication", "MailLog", "Spool", "LoopTask",
+                "SMTPCore", "Settings", "Tables", "Routing", "Resolver", "TLS", "Authentication", "MailLog", "Notices", "Spool", "LoopTask",
                 "ByteScan", nio, nioPosix, deque,
             ]
         ),
@@ -50,7 +51,7 @@ let package = Package(
             name: "Submission",
             dependencies: [
                 "SMTPCore", "Settings", "MailLog", "Tables", "Routing", "Resolver", "TLS", "Authentication", "Restrictions",
-                "Cleanup", "HandOff", "LoopTask", "ByteScan", nio, nioPosix, deque,
+                "Cleanup", "HandOff", "Notices", "LoopTask", "ByteScan", nio, nioPosix, deque,
             ]
         ),
         .target(name: "Sink", dependencies: ["SMTPCore", "TLS", nio, nioPosix]),
@@ -102,6 +103,7 @@ let package = Package(
             exclude: ["Cases"]
         ),
         .testTarget(name: "CleanupTests", dependencies: ["Cleanup", "Settings", "SMTPCore", nio]),
+        .testTarget(name: "NoticesTests", dependencies: ["Notices", "Settings", "SMTPCore", nio]),
         .testTarget(name: "HandOffTests", dependencies: ["HandOff", "SMTPCore", "LoopTask", nio, nioPosix]),
         .testTarget(name: "SpoolTests", dependencies: ["Spool", "SMTPCore", "PosternTesting", "SpoolSimulation", nio]),
         .testTarget(

@@ -1,5 +1,6 @@
 import MailLog
 import NIOCore
+import Notices
 import Restrictions
 import SMTPCore
 import Tables
@@ -14,6 +15,8 @@ extension Session {
     /// One command from line to reply. The checks stand in the order in which smtpd(8) makes them.
     @inline(never)
     func perform(_ line: InputLine) async {
+        isNoted = false
+        transcript?.command(line.bytes)
         if let refusal = await refusal(of: line) { return await finish(CommandStatistics.unknown, "UNKNOWN", refusal, isCounted: false) }
         guard let bytes = await filtered(line.bytes) else { return }
         let command = CommandLine(bytes)
@@ -61,11 +64,17 @@ extension Session {
     /// Sends the reply and does the counting.
     @inline(never)
     private func finish(_ index: Int, _ state: String, _ outcome: Outcome, isJunk: Bool = false, isCounted: Bool = true) async {
-        if let reply = outcome.reply { await send(reply) }
+        if let reply = outcome.reply {
+            if !outcome.succeeded, !isNoted, let event = SessionEvent(of: reply, to: state) { note(event.notice) }
+            await send(reply)
+        }
         if isCounted { statistics.count(index, succeeded: outcome.succeeded && !outcome.isRestart) }
         if !outcome.succeeded { errorCount += 1 }
         if isJunk {
-            if junkCount > policy.limits.junkCommands { errorCount += 1 }
+            if junkCount > policy.limits.junkCommands {
+                errorCount += 1
+                note(.protocol)
+            }
             junkCount += 1
         }
     }
@@ -102,6 +111,7 @@ extension Session {
             return Array(replacement.utf8)
         case .failed(let reason):
             log.warning("\(reason) for \"\(Self.printable(key.utf8))\"")
+            note(.data)
             await send(localDataError(at: lastState))
             return nil
         }

@@ -1,5 +1,6 @@
 import MailLog
 import NIOCore
+import Notices
 import SMTPCore
 
 /// A line the client sent, without its line end.
@@ -16,6 +17,7 @@ extension Session {
     func nextCommand() async -> InputLine? {
         if policy.limits.hardErrors > 0, errorCount >= policy.limits.hardErrors {
             log.info("too many errors after \(lastState) from \(clientText)")
+            transcript?.abortReason = "too many errors"
             await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many errors"))
             return nil
         }
@@ -108,11 +110,13 @@ extension Session {
 
     func connectionLost() {
         if !isLost, lastState != "QUIT", lastState != "END-OF-MESSAGE" { log.info("lost connection after \(lastState) from \(clientText)") }
+        if lastState != "QUIT" { transcript?.abortReason = "lost connection" }
         isLost = true
         isClosing = true
     }
 
     func timedOut() async {
+        transcript?.abortReason = "timeout"
         log.info("timeout after \(lastState) from \(clientText)")
         await send(Reply(421, .init(4, 4, 2), "\(policy.host) Error: timeout exceeded", closes: true))
     }

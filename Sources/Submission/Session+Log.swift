@@ -1,4 +1,5 @@
 import MailLog
+import Notices
 import Restrictions
 import SMTPCore
 
@@ -43,6 +44,7 @@ extension Session {
         let decision = await service.rules.evaluate(stage, facts)
         logNotices(decision, state, recipient: recipient)
         if let reply = decision.rejection { logRejection(state, reply, recipient: recipient) }
+        if let event = SessionEvent(of: decision) { note(event.notice) }
         return decision
     }
 

@@ -1,5 +1,6 @@
 import MailLog
 import NIOCore
+import Notices
 import Resolver
 import Restrictions
 import SMTPCore
@@ -48,6 +49,7 @@ extension Session {
         if policy.peerNameLookup { facts.peerName = await service.names.peerName(of: clientAddress) }
         warnOfPeerName()
         nameClient()
+        if policy.notices.recordsFromStart { transcript = SessionTranscript() }
         isXForwardAuthorized = await policy.trust.xforward.contains(clientAddress, name: knownName) == .yes
         await authorizeClient()
     }
@@ -113,6 +115,7 @@ extension Session {
 
     private func refuseConnection(_ reason: String) async {
         log.warning("\(reason) from \(clientText) for service \(policy.serviceName)")
+        note(.policy)
         await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many connections from \(clientAddress)", closes: true))
     }
 

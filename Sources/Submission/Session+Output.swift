@@ -1,5 +1,6 @@
 import MailLog
 import NIOCore
+import Notices
 import SMTPCore
 
 extension Session {
@@ -10,6 +11,7 @@ extension Session {
         var answer = policy.softBounce ? reply.softened : reply
         if answer.code >= 400, !policy.rejectFooter.isEmpty { answer = await withFooter(answer, of: reply) }
         output.writeReply(answer)
+        transcript?.reply(answer)
         if answer.closes || answer.code == 421 || answer.code == 521 { isClosing = true }
     }
 
@@ -20,6 +22,7 @@ extension Session {
         while !feeder.isWritable, !feeder.hasEnded {
             if NIODeadline.now() >= deadline {
                 if !isLost { log.info("timeout after \(lastState) from \(clientText)") }
+                transcript?.abortReason = "timeout"
                 isLost = true
                 isClosing = true
                 return

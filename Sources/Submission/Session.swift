@@ -2,6 +2,7 @@ import Cleanup
 import HandOff
 import MailLog
 import NIOCore
+import Notices
 import Resolver
 import Restrictions
 import SMTPCore
@@ -36,6 +37,8 @@ final class Session {
     var transaction: Transaction?
     /// BDAT is in progress.
     var chunks: ChunkedMessage?
+    /// For a notice to the postmaster; nil unless `notify_classes` asks for one, as far as is known.
+    var transcript: SessionTranscript?
     /// With `smtpd_delay_reject = no`: the client was turned away at connect; only QUIT works.
     var denial: Reply?
     /// `defer_if_permit` of the connect and HELO stages.
@@ -59,6 +62,8 @@ final class Session {
     var junkCount = 0
     var statistics = CommandStatistics()
     var sawBareLineFeed = false
+    /// The present command has been put in a class of notices.
+    var isNoted = false
     /// What the client last did, for `lost connection after ...`.
     var lastState = "CONNECT"
     var isClosing = false
@@ -108,6 +113,7 @@ final class Session {
         feeder.closeWhenFlushed(within: .seconds(10))
         logDisconnect()
         if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: policy.limits.network(of: clientAddress)) }
+        if let transcript { await notifyPostmaster(transcript) }
         service.registry.remove(number)
     }
 

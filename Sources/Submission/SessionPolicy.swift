@@ -1,5 +1,6 @@
 import Cleanup
 import NIOCore
+import Notices
 import Routing
 import SMTPCore
 package import Settings
@@ -43,6 +44,8 @@ package final class SessionPolicy: Sendable {
     let trust: TrustPolicy
     let rejectFooter: RejectFooterPolicy
     let deadline: DeadlinePolicy
+    /// `notify_classes`, and who is told.
+    let notices: NoticeSettings
     /// `inet_protocols`: which addresses a proxy may name.
     let acceptsIPv4: Bool
     let acceptsIPv6: Bool
@@ -93,6 +96,7 @@ package final class SessionPolicy: Sendable {
         self.trust = trust
         self.rejectFooter = rejectFooter
         deadline = DeadlinePolicy(settings)
+        notices = NoticeSettings(settings)
         let protocols = settings.keywords("inet_protocols")
         acceptsIPv4 = protocols.contains("all") || protocols.contains("ipv4")
         acceptsIPv6 = protocols.contains("all") || protocols.contains("ipv6")

@@ -1,4 +1,5 @@
 import NIOCore
+import Notices
 import Synchronization
 
 /// The sessions of this process: who they are for the log, and how they end when the process stops.
@@ -31,6 +32,9 @@ package final class SessionRegistry: Sendable {
 
     /// The limit was reached when this session was entered: it is not served.
     func isTurnedAway(_ number: Int) -> Bool { limit > 0 && state.withLock { $0.turnedAway.contains(number) } }
+
+    /// Notices about the sessions.
+    let notices = NoticeBudget()
 
     /// Content that the sessions hold.
     package let bodyMemory: BodyMemory

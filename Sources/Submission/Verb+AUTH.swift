@@ -1,5 +1,6 @@
 import Authentication
 import MailLog
+import Notices
 import Restrictions
 import SMTPCore
 
@@ -34,6 +35,7 @@ extension Session {
                 running.cancel()
                 return Outcome(reply: nil, succeeded: false)
             }
+            transcript?.secret()
             if let refusal = refusal(of: response, mechanism) {
                 running.cancel()
                 return .reply(refusal)

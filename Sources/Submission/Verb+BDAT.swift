@@ -75,7 +75,7 @@ extension Session {
     private func openChunkedMessage() async -> Reply? {
         let decision = await rejection(at: .data, state: "BDAT", recipient: onlyRecipient)
         if let reply = decision.rejection ?? apply(decision.actions) { return reply }
-        guard let reception = beginReception(framing: .count) else { return Reply(451, .init(4, 3, 0), "Error: internal error 1") }
+        guard let reception = beginReception(framing: .count) else { return Self.internalError }
         let message = ChunkedMessage()
         message.reception = reception
         chunks = message

@@ -17,7 +17,7 @@ extension Session {
         await send(Reply(354, nil, "End data with <CR><LF>.<CR><LF>"))
         guard let reception = beginReception(framing: .dot) else {
             endTransaction()
-            return .reply(Reply(451, .init(4, 3, 0), "Error: internal error 1"))
+            return .reply(Self.internalError)
         }
         guard await receive(reception) else {
             reception.abort()
@@ -32,6 +32,8 @@ extension Session {
         }
         return .reply(reply)
     }
+
+    static let internalError = Reply(451, .init(4, 3, 0), "Error: internal error 1")
 
     /// Opens the message with the headers that go on top.
     func beginReception(framing: DataDecoder.Framing) -> MessageReception? {

@@ -67,6 +67,7 @@ extension Session {
         return .reply(reply)
     }
 
+    static let writeError = Reply(451, .init(4, 3, 0), "Error: queue file write error")
     private static let tooManyRecipients = Reply(452, .init(4, 5, 3), "Error: too many recipients")
 
     /// Beyond the limit a client is told to come back with the rest (RFC 5321 section 4.5.3.1.10); that is no error of its own at first.
@@ -106,7 +107,7 @@ extension Session {
             return Reply(452, .init(4, 3, 1), "Insufficient system storage")
         case .writeError(let reason), .unavailable(let reason):
             log.warning("\(queueName): queue file write error: \(reason)")
-            return Reply(451, .init(4, 3, 0), "Error: queue file write error")
+            return Self.writeError
         }
     }
 }

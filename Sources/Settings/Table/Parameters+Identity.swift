@@ -51,7 +51,7 @@ extension Parameter {
         .init("enable_long_queue_ids", .bool, .a, .noEffect(.ownScheduler), "no"),
         .init("enable_original_recipient", .bool, .b, .honoured, "yes"),
         .init("enable_threaded_bounces", .bool, .c, .noEffect(.cosmetic), "no"),
-        .init("error_notice_recipient", .text, .b, .noEffect(.cosmetic), "postmaster"),
+        .init("error_notice_recipient", .text, .b, .honoured, "postmaster"),
         .init("fast_flush_domains", .matchList, .c, .honoured, "$relay_domains"),
         .init("fast_flush_purge_time", .time(.days), .c, .noEffect(.ownScheduler), "7d"),
         .init("fast_flush_refresh_time", .time(.hours), .c, .noEffect(.ownScheduler), "12h"),
@@ -103,7 +103,7 @@ extension Parameter {
         .init("newaliases_path", .path, .c, .noEffect(.onePackage), "/usr/bin/newaliases"),
         .init(
             "notify_classes",
-            .options(["resource", "software", "2bounce"], notYet: ["bounce", "data", "delay", "policy", "protocol"]),
+            .options(["2bounce", "data", "policy", "protocol", "resource", "software"], notYet: ["bounce", "delay"]),
             .a,
             .honoured,
             "resource, software"

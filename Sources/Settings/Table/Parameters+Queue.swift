@@ -34,7 +34,7 @@ extension Parameter {
         .init("address_verify_sender_ttl", .time(.seconds), .b, .noEffect(.noVerification), "0s"),
         .init("address_verify_transport_maps", .tables, .b, .noEffect(.noVerification), "$transport_maps"),
         .init("address_verify_virtual_transport", .text, .b, .noEffect(.noVerification), "$virtual_transport"),
-        .init("bounce_notice_recipient", .text, .b, .noEffect(.cosmetic), "postmaster"),
+        .init("bounce_notice_recipient", .text, .b, .honoured, "postmaster"),
         .init("bounce_queue_lifetime", .time(.days), .a, .honoured, "5d"),
         .init("bounce_size_limit", .size, .b, .honoured, "50000"),
         .init("bounce_template_file", .path, .b, .noEffect(.cosmetic), ""),
