@@ -10,7 +10,7 @@ RUN     ?= run
 SWIFT   ?= swift
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-DEPS      := libssl-dev libsasl2-dev libpam0g-dev libsasl2-modules libsasl2-modules-db pkg-config
+DEPS      := libssl-dev libsasl2-dev libpam0g-dev libicu-dev libsasl2-modules libsasl2-modules-db pkg-config
 DEPS_DEMO := swaks libnet-ssleay-perl libauthen-sasl-perl libdigest-hmac-perl curl python3
 DEPS_TEST := $(DEPS_DEMO) sasl2-bin postfix dovecot-core dovecot-imapd dovecot-lmtpd fetchmail msmtp s-nail openssl procps mariadb-server-core libpam-mysql fail2ban pflogsumm logwatch
 
@@ -32,7 +32,7 @@ install: build ## install the binary, the unit and the example configuration und
 
 ##@ Build
 .PHONY: deps
-deps: ## install the three development packages, if they are missing
+deps: ## install the development packages, if they are missing
 	@Tests/install-missing.sh $(DEPS)
 
 .PHONY: deps-test

@@ -22,6 +22,7 @@ let package = Package(
         // C libraries and system calls.
         .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSASL", pkgConfig: "libsasl2", providers: [.apt(["libsasl2-dev"])]),
+        .systemLibrary(name: "CICU", pkgConfig: "icu-uc", providers: [.apt(["libicu-dev"])]),
         .target(name: "CLinux", cSettings: [.define("_GNU_SOURCE")]),
 
         // Rooms.
@@ -31,7 +32,7 @@ let package = Package(
         .target(name: "Settings", dependencies: ["SMTPCore"]),
         .target(name: "MailLog", dependencies: ["SMTPCore"]),
         .target(name: "Tables", dependencies: ["SMTPCore", "Settings"]),
-        .target(name: "Routing", dependencies: ["SMTPCore", "Settings", "Tables"]),
+        .target(name: "Routing", dependencies: ["SMTPCore", "Settings", "Tables", "CICU"]),
         .target(name: "Resolver", dependencies: ["SMTPCore", "CLinux", nio, nioPosix]),
         .target(name: "TLS", dependencies: ["COpenSSL", nio]),
         .target(name: "Authentication", dependencies: ["SMTPCore", "CSASL", nio, nioPosix, deque]),

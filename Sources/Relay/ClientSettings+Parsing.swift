@@ -33,6 +33,7 @@ extension ClientSettings {
         addressPreference = AddressPreference(rawValue: reader.text("address_preference")) ?? .any
         randomizesAddresses = reader.bool("randomize_addresses")
         usesDNS = settings.keywords(reader.name("host_lookup")).contains("dns")
+        domainEncoder = DomainEncoder(settings: settings)
         addressLimit = reader.integer("mx_address_limit")
         sessionLimit = reader.integer("mx_session_limit")
         fallbackRelay = reader.list("fallback_relay")

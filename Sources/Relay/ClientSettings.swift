@@ -59,6 +59,8 @@ struct ClientSettings: Sendable {
     /// Hosts of equal preference, and the addresses of a host, are tried in random order (`smtp_randomize_addresses`).
     var randomizesAddresses: Bool
     var usesDNS: Bool
+    /// How next hops beyond ASCII become what the DNS has.
+    var domainEncoder: DomainEncoder
     /// 0 is no limit.
     var addressLimit: Int
     /// 0 is no limit.

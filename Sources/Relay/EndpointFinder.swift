@@ -1,4 +1,5 @@
 import Resolver
+import Routing
 import SMTPCore
 
 /// Finds the places to connect to for a next hop, in the order in which they are to be tried (RFC 5321 section 5.1).
@@ -27,11 +28,21 @@ struct EndpointFinder: Sendable {
         case .unix(let path):
             let absolute = path.hasPrefix("/") ? path : "\(settings.queueDirectory)/\(path)"
             return [Endpoint(host: settings.myHostname, address: .unix(path: absolute, written: path))]
-        case .host(let host): return try await hostEndpoints(host, nextHop)
-        case .domain(let domain):
+        case .host(let host): return try await hostEndpoints(try ascii(host), nextHop)
+        case .domain(let written):
+            let domain = try ascii(written)
             // An address without brackets is not a domain, but Postfix takes it.
             if IPAddress(domain) != nil || !settings.usesDNS { return try await hostEndpoints(domain, nextHop) }
             return try await exchangerEndpoints(domain, nextHop)
+        }
+    }
+
+    /// A next hop that the DNS can be asked for. Recipients' domains have been looked at before; the configuration's have not.
+    private func ascii(_ name: String) throws(DeliveryFailure) -> String {
+        do throws(DomainEncoder.Problem) {
+            return try settings.domainEncoder.asciiForm(of: name)
+        } catch {
+            throw DeliveryFailure(EnhancedStatusCode(4, 3, 5), "bad next hop \"\(name)\": \(error)")
         }
     }
 

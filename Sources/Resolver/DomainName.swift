@@ -17,13 +17,14 @@ package struct DomainName: Sendable, Hashable, CustomStringConvertible {
     /// Length bytes (at most 63) lie below "A", so this changes only label text.
     private static func folded(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
 
-    /// Parses dotted text with or without the final dot. nil for the empty name, empty labels, and names or labels that are too long.
+    /// Parses dotted text with or without the final dot. nil for the empty name, empty labels, names or labels that are too long, and names
+    /// beyond ASCII: the DNS has them in another form (RFC 5890).
     package init?(_ text: String) {
         var wire: [UInt8] = []
         let absolute = text.utf8.last == UInt8(ascii: ".") ? text.dropLast() : text[...]
         guard (1...253).contains(absolute.utf8.count) else { return nil }
         for label in absolute.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {
-            guard (1...63).contains(label.count) else { return nil }
+            guard (1...63).contains(label.count), label.allSatisfy({ $0 < 0x80 }) else { return nil }
             wire.append(UInt8(label.count))
             wire.append(contentsOf: label)
         }

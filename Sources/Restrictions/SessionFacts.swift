@@ -10,6 +10,8 @@ package struct SessionFacts: Sendable {
     package var heloName: String?
     /// As the client gave it in MAIL (replies show it so); the rules complete it themselves.
     package var sender: Address?
+    /// MAIL said SMTPUTF8.
+    package var isUTF8 = false
     /// The recipient of the current RCPT (or VRFY), as the client gave it.
     package var recipient: Address?
     /// The argument of the current ETRN.

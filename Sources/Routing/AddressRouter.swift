@@ -14,6 +14,8 @@ package final class AddressRouter: Sendable {
     let emptyAddressRecipient: String
     let resolvesNumericDomains: Bool
     let showsUnknownTable: Bool
+    /// How domains beyond ASCII become what the DNS has.
+    package let domainEncoder: DomainEncoder
     /// Findings that do not keep the server from starting.
     package let warnings: [Diagnostic]
     /// The keys of this configuration's address tables (`recipient_delimiter`).
@@ -34,6 +36,7 @@ package final class AddressRouter: Sendable {
         emptyAddressRecipient = settings.text("empty_address_recipient")
         resolvesNumericDomains = settings.bool("resolve_numeric_domain")
         showsUnknownTable = settings.bool("show_user_unknown_table_name")
+        domainEncoder = DomainEncoder(settings: settings)
         warnings = domains.warnings
     }
 

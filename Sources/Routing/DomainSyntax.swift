@@ -2,12 +2,12 @@ package import SMTPCore
 
 /// What may stand behind the `@`.
 package enum DomainSyntax {
-    /// A host name or an address literal.
+    /// A host name in ASCII or an address literal.
     package static func isValid(_ domain: String) -> Bool {
         domain.utf8.first == UInt8(ascii: "[") ? AddressLiteral.address(domain) != nil : isHostName(domain)
     }
 
-    /// Labels of letters, digits, `-`, `_` and bytes above 127, 1 to 63 long, no `-` at either end; 255 in all; not digits and dots only.
+    /// Labels of letters, digits, `-` and `_`, 1 to 63 long, no `-` at either end; 255 in all; not digits and dots only.
     package static func isHostName(_ name: String) -> Bool {
         guard (1...255).contains(name.utf8.count) else { return false }
         var onlyDigits = true
@@ -16,9 +16,8 @@ package enum DomainSyntax {
             for byte in label {
                 switch byte {
                 case UInt8(ascii: "0")...UInt8(ascii: "9"): break
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "_"), 0x80...0xFF:
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "_"), UInt8(ascii: "-"):
                     onlyDigits = false
-                case UInt8(ascii: "-"): onlyDigits = false
                 default: return false
                 }
             }

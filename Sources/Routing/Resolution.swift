@@ -36,7 +36,7 @@ struct Resolution {
     }
 
     private func resolveForeign(_ address: Address, sender: Address?) async -> AddressResolution {
-        guard let domain = address.domain, DomainSyntax.isValid(domain) else { return illegal(address) }
+        guard let domain = address.domain, isValid(domain) else { return illegal(address) }
         let addressClass: AddressClass
         switch await router.domains.classifyForeign(DomainName.folded(domain)) {
         case .failed(let reason): return failure(reason, address)
@@ -118,6 +118,10 @@ struct Resolution {
             result.nextHop = "5.1.6 User has moved to \(text)"
         }
         return await router.transports.mailboxDelivery(result)
+    }
+
+    private func isValid(_ domain: String) -> Bool {
+        domain.utf8.first == UInt8(ascii: "[") ? AddressLiteral.address(domain) != nil : router.domainEncoder.isHostName(domain)
     }
 
     private func failure(_ reason: String, _ address: Address) -> AddressResolution {

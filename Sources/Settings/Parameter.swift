@@ -41,7 +41,6 @@ package enum NoEffect: String, Sendable {
     case noInternalServices = "Postfix's internal services are parts of one program here"
     case postscreen = "postscreen is served as smtpd; its tests are not run"
     case noLocalSubmission = "mail arrives by SMTP only"
-    case notOffered = "the command or extension it governs is not offered"
     case noBerkeleyDB = "no database library with this setting is in use"
     case obsolete = "obsolete; Postfix ignores it too or recommends leaving it alone"
     case noDelayReports = "reports of delayed mail are not implemented: senders are not told that their mail waits"

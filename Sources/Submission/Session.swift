@@ -143,6 +143,7 @@ final class Session {
             chunks = nil
         }
         facts.sender = nil
+        facts.isUTF8 = false
         facts.recipient = nil
         facts.recipientCount = 0
     }

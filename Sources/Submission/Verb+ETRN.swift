@@ -31,6 +31,6 @@ extension Session {
     /// A host name or an address literal. One `@` or `#` ahead of it (RFC 1985 section 5.3) makes no difference to Postfix.
     private static func domain(ofETRN argument: String) -> String? {
         let domain = argument.hasPrefix("@") || argument.hasPrefix("#") ? String(argument.dropFirst()) : argument
-        return DomainSyntax.isValid(domain) && domain.utf8.allSatisfy({ $0 < 0x80 }) ? domain : nil
+        return DomainSyntax.isValid(domain) ? domain : nil
     }
 }

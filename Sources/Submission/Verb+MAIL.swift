@@ -31,6 +31,7 @@ extension Session {
         if parameters.verpDelimiters != nil, sender.given.isNull { return .reply(VERPSyntax.needsSender) }
         transaction = Transaction(sender: sender.given, envelopeSender: sender.rewritten, parameters: parameters, completesHeaders: false)
         facts.sender = sender.given
+        facts.isUTF8 = parameters.isUTF8
         if let refusal = await refusal(declaredSize: parameters.size) {
             endTransaction()
             return .reply(refusal)

@@ -1,13 +1,14 @@
-/// How host and domain names are compared and walked in lists and tables. Names are compared in lower case, ASCII letters only.
+/// How host and domain names are compared and walked in lists and tables. Names are compared in lower case.
 package enum DomainName {
-    /// ASCII letters in lower case.
+    /// In lower case, by Unicode's mapping where there is more than ASCII.
     package static func folded(_ text: some StringProtocol) -> String { folded(String(text)) }
 
     /// The same for a whole string. It runs for every domain of every recipient, and most are in lower case already: one look at the bytes,
     /// no generic call, no copy.
     package static func folded(_ text: String) -> String {
         let utf8 = text.utf8.span
-        for index in utf8.indices where isUpperCase(utf8[index]) {
+        for index in utf8.indices where isUpperCase(utf8[index]) || utf8[index] >= 0x80 {
+            if text.utf8.contains(where: { $0 >= 0x80 }) { return text.lowercased() }
             return String(decoding: text.utf8.map { isUpperCase($0) ? $0 | 0x20 : $0 }, as: UTF8.self)
         }
         return text

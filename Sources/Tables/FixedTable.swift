@@ -21,8 +21,6 @@ struct FixedTable: LookupTable {
 
 /// Lower case as tables see it.
 package enum KeyFolding {
-    /// ASCII keys byte by byte; others by Unicode's lower-case mapping.
-    package static func folded(_ key: String) -> String {
-        key.utf8.contains { $0 >= 0x80 } ? key.lowercased() : DomainName.folded(key)
-    }
+    /// As ``DomainName`` does.
+    package static func folded(_ key: String) -> String { DomainName.folded(key) }
 }

@@ -9,7 +9,7 @@ import socketserver
 import struct
 import threading
 
-TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "TXT": 16, "AAAA": 28}
+TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
 SERVFAIL, NXDOMAIN, SILENCE = "SERVFAIL", "NXDOMAIN", "SILENCE"
 
 
@@ -60,6 +60,8 @@ class Zone(dict):
             data = socket.inet_pton(socket.AF_INET6, value)
         elif kind == "TXT":
             data = bytes([len(value)]) + value.encode()
+        elif kind == "MX":
+            data = struct.pack("!H", 10) + wire(value)
         else:
             data = wire(value)
         return owner + struct.pack("!HHIH", TYPES[kind], 1, 60, len(data)) + data

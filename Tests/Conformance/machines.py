@@ -67,9 +67,9 @@ class Recorder(socketserver.ThreadingTCPServer):
 
     allow_reuse_address = daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, address="127.0.0.1"):
         self.messages, self.by_id = [], {}
-        super().__init__(("127.0.0.1", 0), RecorderSession)
+        super().__init__((address, 0), RecorderSession)
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 

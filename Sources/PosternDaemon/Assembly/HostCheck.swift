@@ -1,12 +1,19 @@
 import Glibc
 import MailLog
+import Routing
 import Settings
 
 /// What `check` finds wrong with this machine rather than with the configuration: users, directories, ports, other servers.
 enum HostCheck {
     static func diagnostics(_ configuration: Configuration) -> [Diagnostic] {
         owners(configuration.main) + configurationFiles(configuration) + log(configuration.main) + queue(configuration)
-            + ports(configuration)
+            + ports(configuration) + libraries(configuration.main)
+    }
+
+    private static func libraries(_ main: ServiceSettings) -> [Diagnostic] {
+        guard main.bool("smtputf8_enable"), !DomainEncoder.isAvailable else { return [] }
+        let location = main.location(of: "smtputf8_enable")
+        return [Diagnostic(.error, "smtputf8_enable = yes: the ICU library lacks its data of domain names", at: location)]
     }
 
     private static func owners(_ main: ServiceSettings) -> [Diagnostic] {

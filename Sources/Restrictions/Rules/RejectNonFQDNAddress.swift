@@ -9,7 +9,8 @@ struct RejectNonFQDNAddress: Rule {
         guard let address = side.address(run.facts) else { return .dunno }
         if let domain = address.domain {
             let name = HeloName.withoutTrailingDot(domain)
-            if domain.first == "[" || name.utf8.contains(UInt8(ascii: ".")) && DomainSyntax.isHostName(name) { return .dunno }
+            let isHostName = run.environment.router.domainEncoder.isHostName(name)
+            if domain.first == "[" || name.utf8.contains(UInt8(ascii: ".")) && isHostName { return .dunno }
         }
         let code = run.environment.codes.nonFQDN
         return .reject(side.rejection(code, EnhancedStatusCode(5, 5, 2), address, "need fully-qualified address"))

@@ -23,14 +23,17 @@ struct RejectUnknownDomain: Rule {
     }
 
     private func check(_ domain: String, _ address: Address, _ run: Evaluation) async -> Verdict {
-        switch await run.environment.names.mailExchangers(of: domain) {
+        let name: String
+        // The resolution takes no domain without an ASCII form.
+        do { name = try run.environment.router.domainEncoder.asciiForm(of: domain) } catch { return notFound(address, run) }
+        switch await run.environment.names.mailExchangers(of: name) {
         case .found(let exchangers):
             if exchangers.allSatisfy({ $0.host.isEmpty }) { return .reject(nullMX(domain, address)) }
             return .dunno
         case .noSuchDomain: return notFound(address, run)
         case .temporaryFailure: return temporary(address, run)
         case .noData:
-            return switch await run.environment.names.addresses(of: domain) {
+            return switch await run.environment.names.addresses(of: name) {
             case .found: .dunno
             case .noData, .noSuchDomain: notFound(address, run)
             case .temporaryFailure: temporary(address, run)

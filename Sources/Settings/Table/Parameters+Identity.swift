@@ -47,7 +47,7 @@ extension Parameter {
         .init("empty_address_local_login_sender_maps_lookup_key", .text, .c, .noEffect(.noLocalSubmission), "<>"),
         .init("empty_address_recipient", .text, .b, .honoured, "MAILER-DAEMON"),
         .init("empty_address_relayhost_maps_lookup_key", .text, .b, .noEffect(.unusedFeature), "<>"),
-        .init("enable_idna2003_compatibility", .bool, .c, .noEffect(.notOffered), "no"),
+        .init("enable_idna2003_compatibility", .bool, .c, .honoured, "no"),
         .init("enable_long_queue_ids", .bool, .a, .noEffect(.ownScheduler), "no"),
         .init("enable_original_recipient", .bool, .b, .honoured, "yes"),
         .init("enable_threaded_bounces", .bool, .c, .noEffect(.cosmetic), "no"),
