@@ -24,9 +24,11 @@ package struct NoticeClasses: OptionSet, Sendable, Hashable {
     package static let software = NoticeClasses(rawValue: 1 << 7)
 
     /// Those of the service; a word that is none has been refused when the configuration was read.
-    package init(_ settings: ServiceSettings) {
+    package init(_ settings: ServiceSettings) { self.init(settings.keywords("notify_classes")) }
+
+    /// - Parameter words: in lower case.
+    init(_ words: Set<String>) {
         self = []
-        let words = settings.keywords("notify_classes")
         for (word, notice) in Self.words where words.contains(word) { insert(notice) }
         if contains(.bounce) { insert(.doubleBounce) }
     }

@@ -4,7 +4,7 @@ package import Settings
 /// The parameters of notices to the postmaster, for one service or transport of master.cf.
 package struct NoticeSettings: Sendable {
     /// `notify_classes`.
-    package let classes: NoticeClasses
+    package var classes: NoticeClasses
     /// `error_notice_recipient`.
     package let errorRecipient: Address
     /// `bounce_notice_recipient`.
