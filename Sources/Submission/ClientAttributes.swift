@@ -64,8 +64,9 @@ package struct ClientAttributes: Sendable, Hashable {
             let given = Session.printable(word[..<equals])
             let name = given.uppercased()
             guard verb.names.contains(name) else { return refused("Bad \(verb.rawValue) attribute name: \(given)") }
-            guard let text = unquoted(raw), attributes.take(verb, name, text, acceptsIPv4: acceptsIPv4, acceptsIPv6: acceptsIPv6) else {
-                return refused("Bad \(name) syntax: \(Session.printable(raw))")
+            let text = unquoted(raw)
+            guard let text, attributes.take(verb, name, text, acceptsIPv4: acceptsIPv4, acceptsIPv6: acceptsIPv6) else {
+                return refused("Bad \(name) syntax: \(Session.printable(text.map { Array($0.utf8) } ?? Array(raw)))")
             }
         }
         return .complete(attributes)

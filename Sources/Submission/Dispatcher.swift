@@ -20,7 +20,8 @@ extension Session {
         if let refusal = await refusal(of: line) { return await finish(CommandStatistics.unknown, "UNKNOWN", refusal, isCounted: false) }
         guard let bytes = await filtered(line.bytes) else { return }
         let command = CommandLine(bytes)
-        if command.count == 0 {
+        // smtpd(8) reads a line up to its first NUL.
+        if command.count == 0 || command[0].first == 0 {
             return await finish(CommandStatistics.unknown, lastState, .reply(Self.badSyntax), isCounted: false)
         }
         if await policy.noopCommands.contains(command.text(0)) {

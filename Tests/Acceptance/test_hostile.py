@@ -191,6 +191,87 @@ class Injection(Case):
                     self.assertRegex(replies, rb"554 5\.5\.0 Error: SMTP protocol synchronization\r\n$" if strict else rb"^220 ")
 
 
+class Chunks(Case):
+    """Chunks that promise more than they hold, and more than anybody can."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = cls()
+        cls.addClassCleanup(cls.shared.doCleanups)
+        cls.postern = cls.shared.server(
+            "smtpd_timeout = 3s\nmessage_size_limit = 1000000\nsmtpd_error_sleep_time = 0\n"
+            "smtpd_per_request_deadline = yes\nsmtpd_min_data_rate = 10000\n", sink=cls.shared.sink())
+
+    def runTest(self):
+        """Lets setUpClass make one."""
+
+    def begin(self):
+        c = connect(self.postern.plain)
+        self.addCleanup(c.close)
+        read_reply(c)
+        for line in (b"EHLO x", b"MAIL FROM:<a@example.org>", b"RCPT TO:<b@example.net>"):
+            c.sendall(line + b"\r\n")
+            self.assertRegex(read_reply(c), rb"^250")
+        return c
+
+    def memory(self):
+        with open(f"/proc/{self.postern.roles()['smtpd']}/status") as f:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1))
+
+    def test_a_chunk_that_never_comes(self):
+        clients = []
+        for size, text in ((3, b""), (900_000, b"Subject: x\r\n\r\nx"), (2 ** 63 - 1, b"x")):
+            for last in (b"", b" LAST"):
+                c = self.begin()
+                c.sendall(b"BDAT %d%s\r\n" % (size, last) + text)
+                clients.append(c)
+        for c in clients:
+            self.assertEqual(read_all(c), b"421 4.4.2 mx.example.com Error: timeout exceeded\r\n")
+        # What is too big is refused before a byte of it is kept.
+        for text in ("(0 bytes) ", "(15 bytes) ", ""):
+            wait_for(lambda: self.postern.log().count(f"timeout after BDAT {text}from unknown[127.0.0.1]") == 2, 20, text)
+
+    def test_a_chunk_slower_than_the_rate(self):
+        c = self.begin()
+        c.sendall(b"BDAT 100000 LAST\r\n")
+        started, sent = time.monotonic(), 0
+        with contextlib.suppress(OSError):
+            while time.monotonic() < started + 60:
+                c.sendall(b"x" * 100)
+                sent += 100
+                time.sleep(0.05)
+        self.assertLess(sent, 100_000, "2,000 bytes a second, where 10,000 are wanted")
+
+    def test_memory(self):
+        """Content beyond the limit is read and dropped, however much was announced, and the answer is the refusal."""
+        before = self.memory()
+        block = b"x" * 998 + b"\r\n"
+        for size, last in ((100_000_000, b" LAST"), (100_000_000, b""), (2 ** 63 - 1, b" LAST")):
+            with self.subTest(size=size, last=last):
+                c = self.begin()
+                c.sendall(b"BDAT %d%s\r\n" % (size, last))
+                for _ in range(100):
+                    c.sendall(block * 1000)
+                if size > 2 ** 62:
+                    c.close()
+                else:
+                    self.assertEqual(read_reply(c), b"552 5.3.4 Chunk exceeds message size limit\r\n")
+                    c.sendall(b"BDAT 6 LAST\r\nQUIT\r\nBDAT 6 LAST\r\nQUIT\r\nRSET\r\nQUIT\r\n")
+                    # After a refused LAST these are chunks without a transaction; after a refused chunk the first one is its end.
+                    self.assertEqual(re.findall(rb"^\d+", read_all(c), re.M), [b"503", b"503", b"250", b"221"] if last else [b"551", b"503", b"250", b"221"])
+                self.assertLess(self.memory() - before, 60_000)
+        probe(self, self.postern)
+
+    def test_many_half_chunks(self):
+        """A hundred clients in the middle of a chunk: what they have sent is bounded, and the others are served."""
+        clients = [self.begin() for _ in range(45)]
+        for c in clients:
+            c.sendall(b"BDAT 900000\r\n" + b"Subject: x\r\n\r\n" + b"y" * 200_000)
+        probe(self, self.postern)
+        for c in clients:
+            c.close()
+
+
 class Crowds(Case):
     """Many at once; everyone else is served."""
 
