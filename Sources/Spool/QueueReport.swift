@@ -109,7 +109,7 @@ package enum QueueReport {
     /// Control characters, which could forge lines or drive a terminal, become `?`.
     static func printable(_ text: String) -> String {
         var out = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars { out.append(scalar.properties.generalCategory == .control ? "?" : scalar) }
+        for scalar in text.unicodeScalars { out.append(scalar.isDisruptive ? "?" : scalar) }
         return String(out)
     }
 
@@ -122,7 +122,7 @@ package enum QueueReport {
             case "\n": out += "\\n"
             case "\r": out += "\\r"
             case "\t": out += "\\t"
-            case _ where scalar.value < 0x20 || scalar.value == 0x7F:
+            case _ where scalar.isDisruptive:
                 let digits = String(scalar.value, radix: 16)
                 out += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
             default: out.unicodeScalars.append(scalar)

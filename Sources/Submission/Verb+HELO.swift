@@ -98,7 +98,7 @@ extension Session {
                 name.unicodeScalars.map { scalar in
                     switch scalar {
                     case "<", ">", "(", ")", "\\", "\"", ";", "@": "?"
-                    default: scalar.value < 0x20 || scalar.value == 0x7F ? "?" : scalar
+                    default: scalar.isDisruptive ? "?" : scalar
                     }
                 }
             )

@@ -32,6 +32,21 @@ import Testing
         #expect(lines[0].hasSuffix("helo=<x??Nov 21 forged>?"))
     }
 
+    /// C1 controls drive terminals as ESC does; separators end lines for some programs; bidirectional controls reorder what is seen.
+    @Test func whatDisturbsTheReaderIsReplaced() throws {
+        let lines = try written {
+            MailLog(sink: $0, tag: "t", processID: 1).info("gr\u{FC}n \u{9B}31m \u{85}\u{2028}\u{2029} \u{202E}\u{2066}\u{200F} \u{1F600}")
+        }
+        #expect(lines.count == 1)
+        #expect(lines[0].hasSuffix("gr\u{FC}n ?31m ??? ??? \u{1F600}"))
+    }
+
+    @Test func anOverlongTextIsCutBetweenCharacters() throws {
+        let lines = try written { MailLog(sink: $0, tag: "t", processID: 1).info("x" + String(repeating: "\u{FC}", count: 1 << 16)) }
+        #expect(lines[0].utf8.count < 2100)
+        #expect(lines[0].hasSuffix("\u{FC}"))
+    }
+
     @Test func anOverlongTextIsCut() throws {
         let lines = try written { MailLog(sink: $0, tag: "t", processID: 1).info(String(repeating: "x", count: 1 << 20)) }
         #expect(lines[0].utf8.count < 2100)
