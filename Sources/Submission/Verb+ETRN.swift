@@ -17,7 +17,7 @@ extension Session {
         let decision = await rejection(at: .etrn, state: "ETRN")
         facts.etrnDomain = nil
         if let reply = decision.rejection { return .reply(reply) }
-        switch await service.fastFlush.contains(domain) {
+        switch await mayFlush(domain) {
         case .yes where handOff.flush(domain: domain): return .reply(Reply(250, nil, "Queuing started"))
         case .no:
             log.warning("reject: ETRN \(domain.prefix(100))... from \(clientText)")
@@ -26,6 +26,13 @@ extension Session {
         case .failed(let reason): log.warning("fast_flush_domains: \(reason)")
         }
         return .reply(Reply(458, nil, "Unable to queue messages"))
+    }
+
+    /// `fast_flush_domains`. flush(8) finds no address literal in it, whatever stands there.
+    private func mayFlush(_ domain: String) async -> ListMatch {
+        let match = await service.fastFlush.contains(domain)
+        if match == .yes, domain.hasPrefix("[") { return .no }
+        return match
     }
 
     /// A host name or an address literal. One `@` or `#` ahead of it (RFC 1985 section 5.3) makes no difference to Postfix.

@@ -21,11 +21,10 @@ extension Session {
         // From here to the handler's insertion nothing may be awaited.
         writeOutput()
         let succeeded = await openTLS(lostAfter: "STARTTLS")
-        // What was said in plaintext may have been said by anyone (RFC 3207 section 4.2).
+        // What was said in plaintext may have been said by anyone (RFC 3207 section 4.2); that it was EHLO decides nothing, and smtpd(8) keeps it.
         endTransaction()
         forwarded = nil
         facts.heloName = nil
-        isExtended = false
         facts.saslMethod = nil
         facts.saslUsername = nil
         return Outcome(reply: nil, succeeded: succeeded)

@@ -49,6 +49,7 @@ data_directory = {directory}/data
 maillog_file = {directory}/maillog
 maillog_file_prefixes = {directory}
 max_idle = 5s
+fast_flush_domains = flush.example, .dot.example, [192.0.2.9]
 """
 
 SASL = "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: {directory}/sasl/sasldb2\nmech_list: PLAIN LOGIN\n"

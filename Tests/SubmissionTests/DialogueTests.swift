@@ -31,7 +31,13 @@ import Testing
             peers: [IPAddress("127.0.0.1")!: PeerName(name: "localhost", reverseName: "localhost", status: .verified)]
         )
         let serverTLS = tls?.server
-        let failures = try await SessionServer.run(file.parameters, tls: serverTLS, authenticator: authenticator, names: names) { server in
+        let failures = try await SessionServer.run(
+            file.parameters,
+            tls: serverTLS,
+            authenticator: authenticator,
+            names: names,
+            flushDomains: "flush.example, .dot.example, [192.0.2.9]"
+        ) { server in
             var player = DialoguePlayer(
                 port: server.port,
                 log: { pattern in await server.log.line(matching: pattern) != nil },
