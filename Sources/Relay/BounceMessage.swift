@@ -1,9 +1,13 @@
 import NIOCore
 import SMTPCore
 
-/// Writes a delivery status notification, of failure or of success: a multipart/report of RFC 3464, or of RFC 6533 for a message
+/// Writes a delivery status notification, of failure, delay or success: a multipart/report of RFC 3464, or of RFC 6533 for a message
 /// that was sent with SMTPUTF8, in Postfix's layout.
 struct BounceMessage {
+    enum Kind: Sendable, Hashable {
+        case failure, delay, success
+    }
+
     struct Entry: Sendable, Hashable {
         var recipient: Recipient
         var result: RecipientResult
@@ -13,8 +17,8 @@ struct BounceMessage {
     var original: QueueID
     var envelope: Envelope
     var arrival: Double
-    var failures: [Entry]
-    var successes: [Entry]
+    var kind: Kind
+    var entries: [Entry]
     var hasExpired: Bool
     /// The whole message, or its header where `isHeaderOnly`.
     var returned: ByteBuffer
@@ -30,7 +34,7 @@ struct BounceMessage {
         let boundary = "\(original).\(Int(min(max(now, 0), 253_402_300_799)))/\(settings.myHostname)"
         let returnsEightBit = returned.readableBytesView.contains { $0 >= 0x80 }
         let isEightBit = returnsEightBit || isGlobal
-        var out = ByteBufferAllocator().buffer(capacity: returned.readableBytes + 2048 + (failures.count + successes.count) * 512)
+        var out = ByteBufferAllocator().buffer(capacity: returned.readableBytes + 2048 + entries.count * 512)
         func line(_ text: String = "") { out.writeString(text + "\r\n") }
         writeHeader(line, id: id, now: now, boundary: boundary, messageID: messageID, encoding: isEightBit ? "8bit" : "7bit")
         line("This is a MIME-encapsulated message.")
@@ -40,7 +44,7 @@ struct BounceMessage {
         line("--\(boundary)")
         writeReport(line)
         line("--\(boundary)")
-        line("Content-Description: \(failures.isEmpty ? "" : "Undelivered ")Message\(isHeaderOnly ? " Headers" : "")")
+        line("Content-Description: \(kind == .success ? "" : "Undelivered ")Message\(isHeaderOnly ? " Headers" : "")")
         line("Content-Type: \(returnedType)")
         line("Content-Transfer-Encoding: \(isEightBit ? "8bit" : "7bit")")
         line()
@@ -57,8 +61,11 @@ struct BounceMessage {
     }
 
     private var subject: String {
-        if failures.isEmpty { return "Successful Mail Delivery Report" }
-        return isForPostmaster ? "Postmaster Copy: Undelivered Mail" : "Undelivered Mail Returned to Sender"
+        switch kind {
+        case .failure: isForPostmaster ? "Postmaster Copy: Undelivered Mail" : "Undelivered Mail Returned to Sender"
+        case .delay: isForPostmaster ? "Postmaster Warning: Delayed Mail" : "Delayed Mail (still being retried)"
+        case .success: "Successful Mail Delivery Report"
+        }
     }
 
     private func writeHeader(_ line: (String) -> Void, id: QueueID, now: Double, boundary: String, messageID: String, encoding: String) {
@@ -69,7 +76,7 @@ struct BounceMessage {
         line("From: Mail Delivery System <MAILER-DAEMON@\(settings.myHostname)>")
         line("Subject: \(subject)")
         line("To: \(recipient)")
-        line("Auto-Submitted: auto-replied")
+        line("Auto-Submitted: \(isForPostmaster ? "auto-generated" : "auto-replied")")
         line("MIME-Version: 1.0")
         line("Content-Type: multipart/report; report-type=delivery-status;")
         line("\tboundary=\"\(boundary)\"")
@@ -85,8 +92,11 @@ struct BounceMessage {
         line("")
         line("This is the mail server \(settings.myHostname).")
         line("")
-        if !failures.isEmpty { writeFailures(line) }
-        if !successes.isEmpty { writeSuccesses(line) }
+        switch kind {
+        case .failure: writeFailures(line)
+        case .delay: writeDelays(line)
+        case .success: writeSuccesses(line)
+        }
         line("\(isHeaderOnly ? "The header of the message" : "The message") is attached. If you need help, write to postmaster")
         line("and include this report.")
         line("")
@@ -100,18 +110,33 @@ struct BounceMessage {
         )
         line(hasExpired ? "no more attempts will be made. These recipients did not get it:" : "it was not sent to them again.")
         line("")
-        for failure in failures {
-            for wrapped in wrapped("<\(failure.recipient.original ?? failure.recipient.address)>: \(failure.result.text)") { line(wrapped) }
-            line("")
-        }
+        for entry in entries { writeReason(entry, line) }
     }
+
+    private func writeReason(_ entry: Entry, _ line: (String) -> Void) {
+        for wrapped in wrapped("<\(entry.recipient.original ?? entry.recipient.address)>: \(entry.result.text)") { line(wrapped) }
+        line("")
+    }
+
+    private func writeDelays(_ line: (String) -> Void) {
+        line("THIS IS A WARNING ONLY. There is no need to send \(isForPostmaster ? "anything" : "your message") again.")
+        line("")
+        line("\(isForPostmaster ? "The" : "Your") message of \(MailDate.header(arrival))")
+        line("has not been delivered yet to the recipients below. More attempts will be")
+        line("made until \(MailDate.header(retriesEnd)).")
+        line("")
+        for entry in entries { writeReason(entry, line) }
+    }
+
+    /// When the message is given up if nobody takes it.
+    private var retriesEnd: Double { arrival + settings.maximalQueueLifetime }
 
     private func writeSuccesses(_ line: (String) -> Void) {
         line("As you have asked to be told: your message was handed on for the")
         line("recipients below. Unless it went to a mailbox, other servers may still")
         line("report that they could not deliver it.")
         line("")
-        for success in successes {
+        for success in entries {
             let way = success.result.remoteMTA.map { "delivery via \($0): " } ?? ""
             let text = "<\(success.recipient.original ?? success.recipient.address)>: \(way)\(success.result.text)"
             for wrapped in wrapped(text) { line(wrapped) }
@@ -129,12 +154,17 @@ struct BounceMessage {
         line("X-Postfix-Queue-ID: \(original)")
         line("X-Postfix-Sender: \(typed(envelope.sender))")
         line("Arrival-Date: \(MailDate.header(arrival))")
-        for failure in failures { writeEntry(failure, action: "failed", line) }
-        for success in successes { writeEntry(success, action: success.result.successAction, line) }
+        for entry in entries { writeEntry(entry, line) }
         line("")
     }
 
-    private func writeEntry(_ entry: Entry, action: String, _ line: (String) -> Void) {
+    private func writeEntry(_ entry: Entry, _ line: (String) -> Void) {
+        let action =
+            switch kind {
+            case .failure: "failed"
+            case .delay: "delayed"
+            case .success: entry.result.successAction
+            }
         line("")
         line("Final-Recipient: \(typed(entry.recipient.address))")
         line("Original-Recipient: \(originalRecipient(entry.recipient))")
@@ -143,6 +173,7 @@ struct BounceMessage {
         if let host = entry.result.remoteMTA { line("Remote-MTA: dns; \(host)") }
         let diagnostic = entry.result.diagnostic.map { "smtp; \($0)" } ?? "X-Postfix; \(entry.result.text)"
         for wrapped in wrapped("Diagnostic-Code: \(diagnostic)") { line(wrapped) }
+        if kind == .delay { line("Will-Retry-Until: \(MailDate.header(retriesEnd))") }
     }
 
     /// An address with its type; beyond ASCII it is of type utf-8, written out or, in a report of ASCII, as RFC 6533 section 3 has it.

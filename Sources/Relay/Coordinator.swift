@@ -192,14 +192,14 @@ final class Coordinator {
         guard message.outstanding == 0, !message.isReported else { return }
         message.isReported = true
         let reporter = Reporter(configuration: configuration, log: environment.log, ledger: ledger, files: environment.files)
-        guard message.needsBounce else {
+        guard reporter.hasMoreToTell(of: message) else {
             reporter.report(message)
             return finished(message)
         }
         let bound = NIOLoopBound((self, message), eventLoop: loop)
         startLoopTask(on: LoopExecutor(loop, workingOn: message.job.id.rawValue)) {
             let (coordinator, message) = bound.value
-            await reporter.bounce(message)
+            await reporter.conclude(message)
             coordinator.finished(message)
         }
     }

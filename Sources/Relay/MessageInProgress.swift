@@ -40,19 +40,27 @@ final class MessageInProgress {
         return verdicts.indices.filter { verdicts[$0].status == .bounced && job.envelope.recipients[$0].wantsFailureNotice }
     }
 
-    /// Recipients that were served, where the sender wants to hear of it and no next hop will tell.
-    var successesToReport: [Int] {
-        results.indices.filter {
-            guard let result = results[$0], result.status == .sent, !result.noticeHandedOn else { return false }
-            return job.envelope.recipients[$0].notify.contains(.success)
+    /// Recipients that are tried again.
+    var waiting: [Int] {
+        let verdicts = verdicts
+        return verdicts.indices.filter { verdicts[$0].status == .deferred || verdicts[$0].status == .softBounce }
+    }
+
+    /// Recipients that were served, where the sender wants to hear of it and no next hop will tell, or has been told that they wait.
+    ///
+    /// - Parameter confirmsDelayCleared: `confirm_delay_cleared`.
+    func successesToReport(confirmsDelayCleared: Bool) -> [Int] {
+        let isConfirmed = confirmsDelayCleared && job.isToldOfDelay
+        guard isConfirmed || job.envelope.recipients.contains(where: { $0.notify.contains(.success) }) else { return [] }
+        return results.indices.filter {
+            guard let result = results[$0], result.status == .sent else { return false }
+            let recipient = job.envelope.recipients[$0]
+            return recipient.notify.contains(.success) && !result.noticeHandedOn || isConfirmed && recipient.wantsDelayNotice
         }
     }
 
-    /// There is more to do than to tell the ledger.
-    var needsBounce: Bool {
-        isExpiring || results.contains { $0?.status == .bounced }
-            || job.envelope.recipients.contains { $0.notify.contains(.success) } && !successesToReport.isEmpty
-    }
+    /// Someone was given up.
+    var hasFailures: Bool { isExpiring || results.contains { $0?.status == .bounced } }
 }
 
 extension DeliveryJob {

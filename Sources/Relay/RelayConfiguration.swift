@@ -1,4 +1,5 @@
 import NIOCore
+import Notices
 package import SMTPCore
 package import Settings
 package import Tables
@@ -86,6 +87,14 @@ struct BounceSettings: Sendable {
     var doubleBounceRecipient: Address
     /// `double_bounce_sender`: notices about its mail end here.
     var doubleBounceSender: Address
+    /// `delay_warning_time`, seconds: the sender of older mail is told that it waits. 0 is never.
+    var delayWarningTime: Double
+    /// `confirm_delay_cleared`: who was told of a delay is told of the delivery.
+    var confirmsDelayCleared: Bool
+    /// `delay_notice_recipient`: has a copy, where `notify_classes` has `delay`.
+    var delayNoticeRecipient: Address?
+    /// `maximal_queue_lifetime`, seconds: until then mail is tried again.
+    var maximalQueueLifetime: Double
 
     init(_ settings: ServiceSettings) {
         let origin = settings.text("myorigin")
@@ -98,6 +107,11 @@ struct BounceSettings: Sendable {
         notifiesDoubleBounces = classes.contains("2bounce")
         doubleBounceRecipient = Self.address(settings.text("2bounce_notice_recipient"), origin: origin)
         doubleBounceSender = Self.address(settings.text("double_bounce_sender"), origin: origin)
+        delayWarningTime = settings.seconds("delay_warning_time")
+        confirmsDelayCleared = settings.bool("confirm_delay_cleared")
+        let notices = NoticeSettings(settings)
+        delayNoticeRecipient = notices.classes.contains(.delay) ? notices.delayRecipient : nil
+        maximalQueueLifetime = settings.seconds("maximal_queue_lifetime")
     }
 
     private static func address(_ text: String, origin: String) -> Address {
@@ -107,6 +121,8 @@ struct BounceSettings: Sendable {
 }
 
 extension ServiceSettings {
+    func seconds(_ name: String) -> Double { Double(duration(name).components.seconds) }
+
     func timeAmount(_ name: String) -> TimeAmount {
         // Beyond a century is "never", and must not overflow the monotonic clock.
         .seconds(Int64(min(duration(name).components.seconds, 100 * 365 * 86400)))

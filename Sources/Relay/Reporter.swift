@@ -4,7 +4,7 @@ import NIOPosix
 import SMTPCore
 import Spool
 
-/// Tells the ledger what an attempt came to, with the bounce that belongs to it.
+/// Tells the ledger what an attempt came to, with the notices that belong to it.
 struct Reporter: Sendable {
     let configuration: RelayConfiguration
     let log: MailLog
@@ -13,12 +13,30 @@ struct Reporter: Sendable {
 
     private var settings: BounceSettings { configuration.bounce }
 
-    func report(_ message: MessageInProgress, notices: [GeneratedMessage] = []) {
-        ledger.record(DeliveryReport(id: message.job.id, outcomes: message.verdicts.map(Self.outcome), bounces: notices))
+    func report(_ message: MessageInProgress, notices: [GeneratedMessage] = [], tellsOfDelay: Bool = false) {
+        let outcomes = message.verdicts.map(Self.outcome)
+        ledger.record(DeliveryReport(id: message.job.id, outcomes: outcomes, bounces: notices, tellsOfDelay: tellsOfDelay))
+    }
+
+    /// Whether there is more to do than to ``report(_:notices:tellsOfDelay:)``.
+    func hasMoreToTell(of message: MessageInProgress) -> Bool {
+        message.hasFailures || delay(of: message) != .none || !successes(of: message).isEmpty
+    }
+
+    private func successes(of message: MessageInProgress) -> [Int] {
+        message.successesToReport(confirmsDelayCleared: settings.confirmsDelayCleared)
+    }
+
+    private func delay(of message: MessageInProgress) -> DelayDecision {
+        // A disk that is nearly full belongs to outcomes and bounces; of a delay can be told after a later attempt.
+        guard settings.delayWarningTime > 0, !ledger.storageIsShort else { return .none }
+        let job = message.job
+        let age = WallClock.now() - job.agesFrom
+        return DelayDecision(about: message.waiting, of: job.envelope, age: age, isTold: job.isToldOfDelay, settings)
     }
 
     /// Reports with the notices that are due. If one cannot be made, nothing is given up: the recipients are deferred.
-    func bounce(_ message: MessageInProgress) async {
+    func conclude(_ message: MessageInProgress) async {
         let job = message.job
         if message.isExpiring {
             log.with(tag: "\(configuration.queue.syslogName)/qmgr").info(
@@ -26,37 +44,49 @@ struct Reporter: Sendable {
             )
         }
         let bounceLog = log.with(tag: "\(settings.syslogName)/bounce")
+        let delay = delay(of: message)
+        let notices = finalNotices(of: message, bounceLog) + notices(of: job, delay)
+        if delay == .discard { bounceLog.warning("\(job.id): undeliverable postmaster notification discarded") }
+        do {
+            let generated = try await generate(notices, about: message)
+            report(message, notices: generated.map(\.message), tellsOfDelay: delay != .none)
+            for (notice, generated) in zip(notices, generated) { logNotice(notice, generated, about: job.id, bounceLog) }
+        } catch {
+            bounceLog.warning("\(job.id): cannot write the notification, delivery deferred: \(error)")
+            deferAll(message)
+        }
+    }
+
+    /// Of failure and of success; what is to be said to nobody is logged.
+    private func finalNotices(of message: MessageInProgress, _ bounceLog: MailLog) -> [Notice] {
+        let job = message.job
         let failures = message.failuresToReport
-        var successes = message.successesToReport
+        var successes = successes(of: message)
         let decision = BounceDecision(sender: job.envelope.sender, settings: settings)
         if !successes.isEmpty, decision != .toSender {
             let kind = decision == .discardNotice ? "double-bounce" : "single-bounce"
             bounceLog.info("\(job.id): not sending trace/success notification for \(kind) message")
             successes = []
         }
-        if failures.isEmpty, successes.isEmpty { return report(message) }
         switch decision {
-        case .drop: report(message)
+        case .drop: return []
         case .discardNotice:
-            bounceLog.warning("\(job.id): undeliverable postmaster notification discarded")
-            report(message)
+            if !failures.isEmpty { bounceLog.warning("\(job.id): undeliverable postmaster notification discarded") }
+            return []
         case .toSender, .toPostmaster:
-            let notices = notices(of: job, failures, successes, forPostmaster: decision == .toPostmaster)
-            do {
-                let generated = try await generate(notices, about: message)
-                report(message, notices: generated.map(\.message))
-                for (notice, generated) in zip(notices, generated) { logNotice(notice, generated, about: job.id, bounceLog) }
-            } catch {
-                bounceLog.warning("\(job.id): cannot write the notification, delivery deferred: \(error)")
-                deferAll(message)
-            }
+            return notices(of: job, failures, successes, forPostmaster: decision == .toPostmaster)
         }
     }
 
     private func logNotice(_ notice: Notice, _ generated: Generated, about original: QueueID, _ bounceLog: MailLog) {
         log.with(tag: "\(settings.syslogName)/cleanup").info("\(generated.message.id): message-id=\(generated.messageID)")
         let reader = notice.isForPostmaster ? "postmaster" : "sender"
-        let kind = notice.isOfFailure ? "non-delivery" : "delivery status"
+        let kind =
+            switch notice.kind {
+            case .failure: "non-delivery"
+            case .delay: "delay"
+            case .success: "delivery status"
+            }
         bounceLog.info("\(original): \(reader) \(kind) notification: \(generated.message.id)")
     }
 
@@ -85,15 +115,15 @@ struct Reporter: Sendable {
         generated.reserveCapacity(notices.count)
         var failed: (ByteBuffer, isHeaderOnly: Bool)?
         for notice in notices {
-            let returned = if let failed, notice.isOfFailure { failed } else { try await original(of: job, for: notice, share) }
-            if notice.isOfFailure { failed = returned }
+            let returned = if let failed, notice.kind == .failure { failed } else { try await original(of: job, for: notice, share) }
+            if notice.kind == .failure { failed = returned }
             let entries = notice.recipients.map { BounceMessage.Entry(recipient: job.envelope.recipients[$0], result: verdicts[$0]) }
             let bounce = BounceMessage(
                 original: job.id,
                 envelope: job.envelope,
                 arrival: job.arrival,
-                failures: notice.isOfFailure ? entries : [],
-                successes: notice.isOfFailure ? [] : entries,
+                kind: notice.kind,
+                entries: entries,
                 hasExpired: isExpiring,
                 returned: returned.0,
                 isHeaderOnly: returned.isHeaderOnly,
@@ -125,7 +155,7 @@ struct Reporter: Sendable {
     private func original(of job: DeliveryJob, for notice: Notice, _ share: Int) async throws -> (ByteBuffer, isHeaderOnly: Bool) {
         let content = job.content
         let isTooLong = settings.sizeLimit > 0 && content.size > settings.sizeLimit || notice.isOneOfMany && content.size > share
-        let isHeaderOnly = !notice.isOfFailure || job.envelope.returns == .headers || isTooLong
+        let isHeaderOnly = notice.kind != .failure || job.envelope.returns == .headers || isTooLong
         let headerLimit = notice.isOneOfMany ? min(share, Self.maximumHeaderLength) : Self.maximumHeaderLength
         let length = isHeaderOnly ? min(content.size, headerLimit) : content.size
         let bytes: ByteBuffer

@@ -56,6 +56,9 @@ package struct Recipient: Sendable, Hashable {
 
     /// Whether the sender is to hear that delivery failed. Without NOTIFY, yes (RFC 3461 section 4.1).
     package var wantsFailureNotice: Bool { notify.isEmpty || notify.contains(.failure) }
+
+    /// Whether the sender is to hear that delivery is delayed, where that is told at all. Without NOTIFY, yes (`delay_warning_time`).
+    package var wantsDelayNotice: Bool { notify.isEmpty || notify.contains(.delay) }
 }
 
 /// The values of NOTIFY (RFC 3461 section 4.1).

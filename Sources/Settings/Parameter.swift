@@ -43,7 +43,6 @@ package enum NoEffect: String, Sendable {
     case noLocalSubmission = "mail arrives by SMTP only"
     case noBerkeleyDB = "no database library with this setting is in use"
     case obsolete = "obsolete; Postfix ignores it too or recommends leaving it alone"
-    case noDelayReports = "reports of delayed mail are not implemented: senders are not told that their mail waits"
     case cosmetic = "affects only the wording of logs or notices"
     case noVerification = "no address verification is done"
     case noMultiInstance = "each instance is started with its own -c DIR"

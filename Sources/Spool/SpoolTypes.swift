@@ -95,6 +95,8 @@ package struct DeliveryReport: Sendable {
 
 /// The relay's view of the spool. Any thread may call.
 package protocol DeliveryLedger: AnyObject, Sendable {
+    /// New mail is refused for want of space: what need not be written now should wait.
+    var storageIsShort: Bool { get }
     /// A fresh id for a bounce; waits for a flush if one is needed, and no longer than that takes.
     func reserveQueueID() async throws -> QueueID
     /// Takes the report of a job exactly once. Deferred recipients are tried again after a back-off between `minimal_backoff_time` and

@@ -45,9 +45,13 @@ final class TestLedger: DeliveryLedger {
 
     struct NoID: Error {}
 
-    init(givesNoIDs: Bool = false) { state.withLock { $0.fails = givesNoIDs } }
+    init(givesNoIDs: Bool = false, storageIsShort: Bool = false) {
+        self.storageIsShort = storageIsShort
+        state.withLock { $0.fails = givesNoIDs }
+    }
 
     var reports: [DeliveryReport] { state.withLock { $0.reports } }
+    let storageIsShort: Bool
 
     func reserveQueueID() async throws -> QueueID {
         try state.withLock { state in

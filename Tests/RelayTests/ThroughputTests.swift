@@ -13,6 +13,7 @@ import Testing
     /// Counts reports, and lets the next job in for each: as many are in delivery as the spool would allow.
     private final class CountingLedger: DeliveryLedger {
         private let count = Mutex(0)
+        let storageIsShort = false
         var reported: Int { count.withLock { $0 } }
         func reserveQueueID() async throws -> QueueID { QueueID(rawValue: 1) }
         func record(_ report: DeliveryReport) { count.withLock { $0 += 1 } }

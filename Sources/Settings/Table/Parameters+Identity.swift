@@ -18,7 +18,7 @@ extension Parameter {
         .init("command_directory", .path, .b, .noEffect(.onePackage), "/usr/sbin"),
         .init("compatibility_level", .text, .a, .honoured, "0"),
         .init("config_directory", .path, .a, .honoured, "/etc/postfix"),
-        .init("confirm_delay_cleared", .bool, .c, .noEffect(.noDelayReports), "no"),
+        .init("confirm_delay_cleared", .bool, .c, .honoured, "no"),
         .init("daemon_directory", .path, .b, .noEffect(.onePackage), "/usr/lib/postfix/sbin"),
         .init("data_directory", .path, .a, .noEffect(.onePackage), "/var/lib/postfix"),
         .init("debug_peer_level", .count, .a, .noEffect(.cosmetic), "2"),
@@ -103,7 +103,7 @@ extension Parameter {
         .init("newaliases_path", .path, .c, .noEffect(.onePackage), "/usr/bin/newaliases"),
         .init(
             "notify_classes",
-            .options(["2bounce", "data", "policy", "protocol", "resource", "software"], notYet: ["bounce", "delay"]),
+            .options(["2bounce", "data", "delay", "policy", "protocol", "resource", "software"], notYet: ["bounce"]),
             .a,
             .honoured,
             "resource, software"
