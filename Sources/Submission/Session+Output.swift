@@ -71,9 +71,18 @@ extension ByteBuffer {
                 writeDecimal(Int(status.detail))
                 writeInteger(UInt8(ascii: " "))
             }
-            writeString(line)
+            writeText(line)
             writeStaticString("\r\n")
         }
+    }
+
+    /// What a client said may stand in the text: a reply is one line of printable characters whatever that was (RFC 5321 section 4.2).
+    private mutating func writeText(_ text: String) {
+        guard text.utf8.contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F }) else {
+            writeString(text)
+            return
+        }
+        writeBytes(text.utf8.map { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F ? UInt8(ascii: "?") : $0 })
     }
 
     /// A number below 1000, not negative.

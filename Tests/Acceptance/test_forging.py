@@ -92,7 +92,8 @@ class Forging(Case):
     def say(self, c, *lines):
         for line in lines:
             c.sendall(line + b"\r\n")
-            read_reply(c)
+            reply = read_reply(c)
+            self.assertNotRegex(reply, rb"[\0-\x09\x0b-\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n", line)
 
     def tearDown(self):
         """The log, the queue's list and every message that has arrived."""
@@ -107,8 +108,7 @@ class Forging(Case):
             [BINARY, "queue", "list", "-c", self.postern.directory], capture_output=True, check=True, timeout=60).stdout.decode()
         self.assertIsNone(DISRUPTIVE.search(listing), listing)
         for message in self.sinkhole.messages():
-            header = message.split(b"\r\n\r\n", 1)[0] if b"\r\n\r\n" in message else message
-            for line in header.split(b"\n"):
+            for line in re.split(rb"[\r\n]", message):
                 self.assertNotRegex(line, rb"^Nov 21|^FORGED")
 
     def test_envelope_and_greeting(self):
@@ -124,7 +124,7 @@ class Forging(Case):
             self.say(c, b"MAIL FROM:<a@" + text + b"> SMTPUTF8", b"MAIL FROM:<a@b.example> ENVID=" + xtext(text[:30]) + b" RET=" + text)
             self.say(c, b"RSET", b"MAIL FROM:<a" + text[:100] + b"@b.example> SMTPUTF8")
             self.say(c, b"RSET", b"MAIL FROM:<a@b.example> ENVID=" + xtext(text[:30]))
-            self.say(c, b"MAIL FROM:<a@b.example>")
+            self.say(c, b"MAIL FROM:<a@b.example> X=" + text, b"MAIL FROM:<a@b.example>", b"RCPT TO:<a@b.example> X=" + text)
             self.say(c, b"RCPT TO:<" + text + b"@b.example>", b"RCPT TO:<a@" + text + b">", b"RCPT TO:<a@b.example> ORCPT=rfc822;" + xtext(text))
             self.say(c, b"RCPT TO:<a@b.example>", b"DATA")
             c.sendall(b"Subject: " + text + b"\r\nMessage-Id: <" + text + b">\r\nFrom: " + text + b" <a@b.example>\r\nTo: " + text + b"\r\n\r\nx\r\n.\r\n")
@@ -162,7 +162,8 @@ class Forging(Case):
                 c = connect(self.postern.plain)
                 read_reply(c)
                 # It bounces, to the sink, and what was said stands in the report.
-                self.say(c, b"EHLO x", b"MAIL FROM:<bounce@b.example>", b"RCPT TO:<c@hop.example>", b"DATA", b"Subject: x\r\n\r\nx\r\n.")
+                self.say(c, b"EHLO x", b"MAIL FROM:<bounce@b.example>", b"RCPT TO:<c@hop.example> ORCPT=rfc822;a" + xtext(text[:40]))
+                self.say(c, b"RCPT TO:<c@hop.example>", b"DATA", b"Subject: x\r\n\r\nx\r\n.")
                 c.close()
                 wait_for(lambda: self.postern.log().count("hop.example>, relay=") > logged, 20, f"{name} at {moment}")
 
