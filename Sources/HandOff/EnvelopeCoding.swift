@@ -2,14 +2,25 @@ package import NIOCore
 package import SMTPCore
 
 extension Envelope {
+    private enum Flags {
+        static let needsUTF8: UInt8 = 1
+        static let isHeld: UInt8 = 2
+        static let isFiltered: UInt8 = 4
+        static let all: UInt8 = 7
+    }
+
     /// Strings are a 32-bit length and UTF-8; a missing domain is the length `UInt32.max`.
     package func encode(into out: inout ByteBuffer) {
         out.writeInteger(body.rawValue)
-        out.writeInteger(UInt8(needsUTF8 ? 1 : 0))
+        out.writeInteger((needsUTF8 ? Flags.needsUTF8 : 0) | (isHeld ? Flags.isHeld : 0) | (contentFilter == nil ? 0 : Flags.isFiltered))
         out.writeInteger(returns.rawValue)
         out.writeText(envelopeID)
         out.writeInteger(verpDelimiters?.outer ?? 0)
         out.writeInteger(verpDelimiters?.inner ?? 0)
+        if let contentFilter {
+            out.writeText(contentFilter.transport)
+            out.writeText(contentFilter.nextHop)
+        }
         out.writeAddress(sender)
         for text in [
             origin.clientName, origin.clientAddress, origin.heloName, origin.protocolName, origin.saslMethod, origin.saslUsername,
@@ -26,11 +37,16 @@ extension Envelope {
 
     package init(from input: inout ByteBuffer) throws(MalformedFrame) {
         guard let code: UInt8 = input.readInteger(), let body = BodyType(rawValue: code) else { throw MalformedFrame() }
-        guard let utf8Flag: UInt8 = input.readInteger(), let returnsCode: UInt8 = input.readInteger(),
+        guard let flags: UInt8 = input.readInteger(), flags <= Flags.all, let returnsCode: UInt8 = input.readInteger(),
             let returns = ReturnedContent(rawValue: returnsCode)
         else { throw MalformedFrame() }
         let envelopeID = try input.readText()
         guard let outer: UInt8 = input.readInteger(), let inner: UInt8 = input.readInteger() else { throw MalformedFrame() }
+        var contentFilter: ContentFilter?
+        if flags & Flags.isFiltered != 0 {
+            let transport = try input.readText()
+            contentFilter = ContentFilter(transport: transport, nextHop: try input.readText())
+        }
         let sender = try input.readAddress()
         var origin = MessageOrigin()
         origin.clientName = try input.readText()
@@ -54,7 +70,9 @@ extension Envelope {
             recipients.append(recipient)
         }
         self.init(sender: sender, recipients: recipients, body: body, origin: origin)
-        needsUTF8 = utf8Flag != 0
+        needsUTF8 = flags & Flags.needsUTF8 != 0
+        isHeld = flags & Flags.isHeld != 0
+        self.contentFilter = contentFilter
         self.returns = returns
         self.envelopeID = envelopeID
         verpDelimiters = outer == 0 ? nil : VERPDelimiters(outer: outer, inner: inner)
@@ -76,6 +94,7 @@ extension Envelope {
         if let verpDelimiters {
             guard [verpDelimiters.outer, verpDelimiters.inner].allSatisfy({ (0x21...0x7E).contains($0) }) else { return false }
         }
+        if let contentFilter, !Self.staysOnItsLine(contentFilter.description) { return false }
         return Self.staysOnItsLine(envelopeID) && Self.staysOnItsLine(sender)
             && recipients.allSatisfy { recipient in
                 Self.staysOnItsLine(recipient.address) && recipient.original.map(Self.staysOnItsLine) ?? true

@@ -34,6 +34,8 @@ package protocol MessageTransfer: AnyObject {
     var heldBytes: Int { get }
     /// Memory is short: passes on what is held, so that it takes none in this process.
     func relieve() async throws(HandOffFailure)
+    /// Replaces the envelope with which the message was begun; before ``commit()``.
+    func amend(_ envelope: Envelope)
     /// When this returns, the message and its envelope are on stable storage.
     func commit() async throws(HandOffFailure)
     /// Forgets the message; safe at any time before `commit`.

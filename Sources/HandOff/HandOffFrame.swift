@@ -9,6 +9,8 @@ package enum HandOffFrame: Sendable {
     case message(QueueID, Envelope, ByteBuffer)
     case begin(QueueID, Envelope)
     case chunk(QueueID, ByteBuffer)
+    /// Replaces the envelope of a message that has begun (what a rule at the end of data decided).
+    case amend(QueueID, Envelope)
     case commit(QueueID)
     case abort(QueueID)
     case requestQueueIDs
@@ -48,7 +50,7 @@ extension HandOffFrame {
 
     private enum Kind: UInt8 {
         case message = 1
-        case begin, chunk, commit, abort, requestQueueIDs, flush
+        case begin, chunk, commit, abort, requestQueueIDs, flush, amend
         case queueIDs = 64
         case completed, storage, draining
     }
@@ -67,6 +69,9 @@ extension HandOffFrame {
         case .chunk(let id, let bytes):
             out.write(Kind.chunk.rawValue, id)
             out.writeImmutableBuffer(bytes)
+        case .amend(let id, let envelope):
+            out.write(Kind.amend.rawValue, id)
+            envelope.encode(into: &out)
         case .commit(let id): out.write(Kind.commit.rawValue, id)
         case .abort(let id): out.write(Kind.abort.rawValue, id)
         case .requestQueueIDs: out.writeInteger(Kind.requestQueueIDs.rawValue)
@@ -107,6 +112,9 @@ extension HandOffFrame {
         case .begin:
             let id = try body.readQueueID()
             return .begin(id, try Envelope(from: &body))
+        case .amend:
+            let id = try body.readQueueID()
+            return .amend(id, try Envelope(from: &body))
         case .chunk: return .chunk(try body.readQueueID(), body)
         case .commit: return .commit(try body.readQueueID())
         case .abort: return .abort(try body.readQueueID())

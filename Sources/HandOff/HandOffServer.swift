@@ -22,6 +22,7 @@ package protocol MessageIntake: AnyObject, Sendable {
 package protocol LargeMessageIntake: AnyObject {
     /// `taken` is called, on any thread, when the bytes no longer take memory; with an error text when the message can no longer be stored.
     func append(_ bytes: ByteBuffer, taken: @escaping @Sendable () -> Void)
+    func amend(_ envelope: Envelope)
     func commit(receipt: IntakeReceipt)
     func abort()
 }
@@ -155,6 +156,8 @@ package final class HandOffServer: ChannelDuplexHandler {
             // Without it, the commit is refused.
             if try claim(id), envelope.staysOnItsLine { large[id] = intake.begin(id, envelope) }
         case .chunk(let id, let bytes): append(bytes, to: id, context)
+        case .amend(let id, let envelope):
+            if envelope.staysOnItsLine { large[id]?.amend(envelope) } else { large.removeValue(forKey: id)?.abort() }
         case .commit(let id):
             let receipt = IntakeReceipt(id: id, size: 0, results: results)
             if let message = large.removeValue(forKey: id) { message.commit(receipt: receipt) } else { receipt.completed(.writeError) }

@@ -5,7 +5,7 @@ import SMTPCore
 final class QueueTransfer: MessageTransfer {
     private let owner: QueueHandOff
     private let id: QueueID
-    private let envelope: Envelope
+    private var envelope: Envelope
     private var content: ByteBuffer?
     /// Where the first chunk went, and all others must go.
     private var connection: HandOffConnection?
@@ -41,6 +41,11 @@ final class QueueTransfer: MessageTransfer {
         while let chunk = rest.readSlice(length: min(rest.readableBytes, HandOffFrame.wholeMessageLimit)), chunk.readableBytes > 0 {
             try await connection.send(chunk: chunk, of: id)
         }
+    }
+
+    func amend(_ envelope: Envelope) {
+        self.envelope = envelope
+        connection?.send(.amend(id, envelope))
     }
 
     func commit() async throws(HandOffFailure) {

@@ -80,9 +80,14 @@ final class Coordinator {
         var latest: [DestinationKey: Int] = [:]
         for index in message.job.envelope.recipients.indices {
             let recipient = message.job.envelope.recipients[index]
-            let resolution = await resolver(recipient.address, message.job.envelope.sender)
-            message.job.adopt(resolution.recipient, at: index)
-            let key = destinationKey(of: resolution)
+            let key: DestinationKey
+            if let filter = message.job.envelope.contentFilter {
+                key = destinationKey(of: filter, for: recipient.address)
+            } else {
+                let resolution = await resolver(recipient.address, message.job.envelope.sender)
+                message.job.adopt(resolution.recipient, at: index)
+                key = destinationKey(of: resolution)
+            }
             // A sender for each recipient: a delivery for each.
             let isAlone = message.job.envelope.verpDelimiters != nil
             if !isAlone, let position = latest[key], hasRoom(groups[position].indices.count, key) {
@@ -103,13 +108,22 @@ final class Coordinator {
         switch resolution.outcome {
         case .illegal: DestinationKey(transport: "error", nextHop: "5.1.3 bad address syntax")
         case .failed: DestinationKey(transport: "retry", nextHop: "4.3.0 address resolver failure")
-        case .resolved:
-            if configuration.queue.deferredTransports.contains(resolution.transport) {
-                DestinationKey(transport: "retry", nextHop: "4.3.2 deferred transport")
-            } else {
-                DestinationKey(transport: resolution.transport, nextHop: resolution.nextHop)
-            }
+        case .resolved: destinationKey(resolution.transport, resolution.nextHop)
         }
+    }
+
+    /// All recipients go to the filter: it hands them back, or sends them on itself.
+    private func destinationKey(of filter: ContentFilter, for recipient: Address) -> DestinationKey {
+        var nextHop = filter.nextHop.isEmpty ? configuration.queue.filterNextHop : filter.nextHop
+        if nextHop.isEmpty { nextHop = recipient.domain ?? "" }
+        return destinationKey(filter.transport, nextHop)
+    }
+
+    private func destinationKey(_ transport: String, _ nextHop: String) -> DestinationKey {
+        if configuration.queue.deferredTransports.contains(transport) {
+            return DestinationKey(transport: "retry", nextHop: "4.3.2 deferred transport")
+        }
+        return DestinationKey(transport: transport, nextHop: nextHop)
     }
 
     private func hasRoom(_ count: Int, _ key: DestinationKey) -> Bool {

@@ -48,6 +48,7 @@ extension RelayConfiguration {
         }
         let parameters = [
             "default_transport", "local_transport", "virtual_transport", "relay_transport", "mailbox_transport", "fallback_transport",
+            "content_filter",
         ]
         return parameters.flatMap { parameter in
             let words = main.text(parameter).split(separator: ":", maxSplits: 1).map(String.init)
@@ -62,6 +63,8 @@ struct QueueSettings: Sendable {
     var minimalBackoff: TimeAmount
     /// `defer_transports`.
     var deferredTransports: Set<String>
+    /// `default_filter_nexthop`: for filters that name none.
+    var filterNextHop: String
     /// Connections at a time, over all destinations. What waits for one holds no descriptor.
     var connectionLimit = 500
 
@@ -69,6 +72,7 @@ struct QueueSettings: Sendable {
         syslogName = settings.text("syslog_name")
         minimalBackoff = settings.timeAmount("minimal_backoff_time")
         deferredTransports = Set(settings.list("defer_transports"))
+        filterNextHop = settings.text("default_filter_nexthop")
     }
 }
 

@@ -63,8 +63,14 @@ package struct TraceStep: Sendable, Hashable {
 package enum MessageAction: Sendable, Hashable {
     /// A header line above our Received header.
     case prepend(String)
-    /// The message waits in the queue until an administrator releases it (`HOLD`). A session that cannot do that must refuse with 451.
+    /// The message waits in the queue until an administrator releases it (`HOLD`).
     case hold
+    /// All recipients are served there, instead of `content_filter`; the last one counts (`FILTER`).
+    case filter(ContentFilter)
+    /// The message goes to this address instead of its recipients; the last one counts (`REDIRECT`).
+    case redirect(Address)
+    /// One more recipient, of whom the sender does not learn (`BCC`).
+    case blindCopy(Address)
     /// The message is accepted and dropped (`DISCARD`): further recipients and the message are answered with 250, nothing is queued.
     case discard
 }
@@ -73,6 +79,8 @@ package enum MessageAction: Sendable, Hashable {
 package struct Decision: Sendable, Hashable {
     /// nil: go on.
     package var rejection: Reply?
+    /// The connection ends at once, and nothing is said (`HANGUP`); ``rejection`` is there too, so that nothing goes on.
+    package var hangsUp = false
     package var actions: [MessageAction]
     /// Lines for the log in evaluation order, without queue id or client: `reject_warning`, `info`, `warn`, ...
     package var notices: [Notice]

@@ -111,6 +111,10 @@ final class Evaluation {
         case .failure(let reply):
             note(.reject(reply))
             return .reject(reply)
+        case .hangUp:
+            decision.hangsUp = true
+            note(.action("HANGUP"))
+            return .reject(Replies.hangUp)
         case .deferIfPermit(let reply):
             if isWarned {
                 warn(reply)

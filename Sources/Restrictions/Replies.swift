@@ -32,6 +32,9 @@ enum Replies {
     /// Our configuration cannot be used: an unknown restriction from a table, a forbidden result, too deep a recursion.
     static let serverConfiguration = Reply(451, EnhancedStatusCode(4, 3, 5), "Server configuration error")
 
+    /// Stands for the reply that HANGUP does not send.
+    static let hangUp = Reply(421, EnhancedStatusCode(4, 7, 0), "Error: hangup", closes: true)
+
     /// A table or the resolver of addresses failed for the moment.
     static func temporaryLookupFailure(_ subject: String) -> Reply {
         make(451, EnhancedStatusCode(4, 3, 0), "<\(subject)>: Temporary lookup failure")

@@ -20,7 +20,7 @@ struct RestrictionSetup {
         var problems = ProblemCollector()
         let codes = ReplyCodes(settings: settings)
         let parents = Set(ListText.items(settings.text("parent_domain_matches_subdomains")) ?? [])
-        let checksUnlisted = !(ListText.items(settings.text("receive_override_options")) ?? []).contains("no_unknown_recipient_checks")
+        let checksUnlisted = !settings.keywords("receive_override_options").contains("no_unknown_recipient_checks")
         let sources = RestrictionSources(settings: settings)
         let needsUnlisted =
             checksUnlisted

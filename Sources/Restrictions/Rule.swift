@@ -15,6 +15,8 @@ enum Verdict: Sendable {
     case reject(Reply)
     /// A failure of our own surroundings (table, configuration): ends the evaluation whatever stands before it.
     case failure(Reply)
+    /// Ends the session without a word (`HANGUP`).
+    case hangUp
     /// Refuse at the end if nothing else has.
     case deferIfPermit(Reply)
     /// Replace a later permanent rejection of the same list.

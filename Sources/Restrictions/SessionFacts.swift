@@ -18,6 +18,8 @@ package struct SessionFacts: Sendable {
     package var etrnDomain: String?
     /// Recipients accepted so far.
     package var recipientCount = 0
+    /// A rule has said HOLD about this message; it is said, and logged, once.
+    package var isHeld = false
     package var tlsActive = false
     /// nil unless logged in.
     package var saslMethod: String?

@@ -22,8 +22,16 @@ package final class AddressMaps: Sendable {
     private let senderBCC: AddressMap
     private let recipientBCC: AddressMap
 
+    /// What `no_address_mappings` (`receive_override_options`) switches off.
+    private static let optional = [
+        "sender_canonical_maps", "recipient_canonical_maps", "canonical_maps", "masquerade_domains", "virtual_alias_maps", "always_bcc",
+        "sender_bcc_maps", "recipient_bcc_maps",
+    ]
+
     /// - Throws: every problem found.
     package init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
+        let isOff = settings.keywords("receive_override_options").contains("no_address_mappings")
+        let settings = isOff ? settings.without(Self.optional) : settings
         var problems = ProblemCollector()
         var canonical: [(map: AddressMap, places: Set<Place>)] = []
         let stages = [
@@ -127,8 +135,8 @@ package final class AddressMaps: Sendable {
         return copies
     }
 
-    /// NOTIFY=NEVER: if a blind copy fails, the sender must not learn of it.
-    private func copies(to address: Address, _ router: AddressRouter, warnings: inout [String]) async throws(AddressMapFailure)
+    /// Who gets a copy that is sent to a complete address. NOTIFY=NEVER: if it fails, the sender must not learn of it.
+    package func copies(to address: Address, _ router: AddressRouter, warnings: inout [String]) async throws(AddressMapFailure)
         -> [Recipient]
     {
         let mapped = try await map(address, in: .envelopeRecipient, router, warnings: &warnings)

@@ -12,6 +12,11 @@ package struct Envelope: Sendable, Hashable {
     package var envelopeID = ""
     /// The two delimiters of `MAIL ... XVERP`: each recipient is served with a sender of its own. nil without.
     package var verpDelimiters: VERPDelimiters?
+    /// All recipients are served there (FILTER, `content_filter`); nil: where their domains lead.
+    package var contentFilter: ContentFilter?
+    /// The queue is to keep the message until an administrator releases it (HOLD). Asked for at the accept; from then on the queue's own
+    /// record tells.
+    package var isHeld = false
     /// Who handed the message in, for the log and for bounces; never used to decide anything after acceptance.
     package var origin: MessageOrigin
 

@@ -5,7 +5,7 @@
 package struct ServiceSettings: Sendable {
     /// The service's name in master.cf (`submission`, `127.0.0.1:40025`), empty for the view without overrides.
     package let serviceName: String
-    let values: [String: String]
+    private(set) var values: [String: String]
     let changed: Set<String>
     let view: ParameterView
     let files: [String: [String]]
@@ -48,6 +48,13 @@ package struct ServiceSettings: Sendable {
         let elements = ListSyntax.elements(text(name))
         guard ParameterTable.row(name)?.type == .matchList else { return elements }
         return elements.flatMap { files[$0] ?? [$0] }
+    }
+
+    /// The same, with these parameters empty.
+    package func without(_ names: [String]) -> ServiceSettings {
+        var result = self
+        for name in names { result.values[name] = "" }
+        return result
     }
 
     /// The elements of a list of keywords, in lower case.

@@ -201,6 +201,7 @@ package enum QueueExport {
         if let verp = envelope.verpDelimiters {
             lines.append("X-Envelope-XVERP: " + String(decoding: [verp.outer, verp.inner], as: UTF8.self))
         }
+        if let filter = envelope.contentFilter { lines.append("X-Envelope-Content-Filter: \(filter)") }
         let origin = envelope.origin
         for (name, value) in [
             ("Client-Name", origin.clientName), ("Client-Address", origin.clientAddress), ("Helo", origin.heloName),

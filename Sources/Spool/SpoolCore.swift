@@ -269,7 +269,7 @@ extension MessageRecord {
             envelope: envelope,
             contentSize: UInt64(size),
             blockChecksums: checksums,
-            isHeld: false,
+            isHeld: envelope.isHeld,
             state: DeliveryState(newMessageWith: envelope.recipients.count)
         )
     }

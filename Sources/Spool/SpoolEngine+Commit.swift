@@ -108,7 +108,7 @@ extension SpoolEngine {
             switch item.origin {
             case .accept(let accept):
                 accepted += 1
-                if let content = accept.content { keepWarm(accept.id, accept.envelope, content) }
+                if let content = accept.content, !accept.envelope.isHeld { keepWarm(accept.id, accept.envelope, content) }
                 effects.append(.complete(accept.receipt, .success(())))
             case .report(let report):
                 settleReport(report)

@@ -17,7 +17,7 @@ extension Session {
     func logEvent(_ verb: String, _ state: String, _ text: String, recipient: Address?) {
         var line = "\(queueName): \(verb): \(state) from \(clientText): \(text);"
         if let transaction { line += " from=<\(transaction.sender)>" }
-        if let recipient = recipient ?? transaction?.firstRecipient { line += " to=<\(recipient)>" }
+        if let recipient = recipient ?? onlyRecipient { line += " to=<\(recipient)>" }
         line += " proto=\(protocolName)"
         if let helo = facts.heloName { line += " helo=<\(helo)>" }
         log.info(line)
@@ -34,17 +34,22 @@ extension Session {
         }
     }
 
-    /// Runs the lists of `stage`, logs what they ask for, and gives back the rejection, if any, after its log line.
+    /// Runs the lists of `stage`, logs and does what they ask for, and gives back the rejection, if any, after its log line.
     @inline(never)
     func rejection(at stage: RestrictionStage, state: String, recipient: Address? = nil) async -> Decision {
         // Decided at RCPT then; asking the lists would only cost the session the frames of doing so.
         if policy.delayReject, [.connect, .helo, .mail].contains(stage) { return Decision() }
         facts.pendingDeferral = pendingDeferral ?? transaction?.pendingDeferral
         facts.recipient = recipient
-        let decision = await service.rules.evaluate(stage, facts)
+        var decision = await service.rules.evaluate(stage, facts)
         logNotices(decision, state, recipient: recipient)
-        if let reply = decision.rejection { logRejection(state, reply, recipient: recipient) }
+        if decision.hangsUp {
+            hangUp()
+        } else if let reply = decision.rejection {
+            logRejection(state, reply, recipient: recipient)
+        }
         if let event = SessionEvent(of: decision) { note(event.notice) }
+        if !decision.actions.isEmpty, let reply = await apply(decision.actions), decision.rejection == nil { decision.rejection = reply }
         return decision
     }
 

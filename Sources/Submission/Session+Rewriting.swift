@@ -1,3 +1,4 @@
+import HandOff
 import MailLog
 import Routing
 import SMTPCore
@@ -12,7 +13,7 @@ extension Session {
         do throws(AddressMapFailure) {
             let (maps, router) = (policy.content.maps, service.router)
             let sender = try await maps.map(given, in: .envelopeSender, router, warnings: &warnings)
-            transaction?.copies = try await maps.copies(ofMailFrom: sender, router, warnings: &warnings)
+            transaction?.copies += try await maps.copies(ofMailFrom: sender, router, warnings: &warnings)
             transaction?.envelopeSender = sender
             logAddressWarnings(warnings)
             return nil
@@ -40,6 +41,26 @@ extension Session {
             return .expanded(expansion)
         } catch {
             return .refused(mappingRefusal(error, given))
+        }
+    }
+
+    /// One more recipient, because a rule says so (BCC). It says so again for each recipient; the copy goes out once.
+    @inline(never)
+    func addBlindCopy(_ address: Address) async -> Reply? {
+        guard transaction?.blindCopies.contains(address) == false else { return nil }
+        var warnings: [String] = []
+        do throws(AddressMapFailure) {
+            let (maps, router) = (policy.content.maps, service.router)
+            let copies = try await maps.copies(to: router.rewrite(address), router, warnings: &warnings)
+            logAddressWarnings(warnings)
+            let length = copies.reduce(transaction?.recipientsLength ?? 0) { $0 + $1.encodedLength }
+            if length > HandOffFrame.recipientsLimit { return Self.tooManyRecipients }
+            transaction?.blindCopies.insert(address)
+            transaction?.copies += copies
+            transaction?.recipientsLength = length
+            return nil
+        } catch {
+            return mappingRefusal(error, address)
         }
     }
 

@@ -146,5 +146,6 @@ final class Session {
         facts.isUTF8 = false
         facts.recipient = nil
         facts.recipientCount = 0
+        facts.isHeld = false
     }
 }

@@ -30,12 +30,16 @@ struct ContentPolicy: Sendable {
     let duplicateFilterLimit: Int
     /// `enable_original_recipient`.
     let tellsOriginalsApart: Bool
+    /// `content_filter`; a rule's FILTER comes before it.
+    let filter: ContentFilter?
 
     init(_ settings: ServiceSettings, tables: TableRegistry, ownAddresses: OwnAddresses) throws(ConfigurationError) {
         var problems = ProblemCollector()
         let completedClients = problems.collect(try RewriteClients(settings, tables: tables, ownAddresses: ownAddresses))
         let maps = problems.collect(try AddressMaps(settings, tables: tables))
-        guard let completedClients, let maps else { throw problems.error }
+        let filter = problems.collect(try Self.filter(settings))
+        guard let completedClients, let maps, let filter else { throw problems.error }
+        self.filter = filter
         self.completedClients = completedClients
         self.maps = maps
         headers = HeaderPolicy(
@@ -51,6 +55,15 @@ struct ContentPolicy: Sendable {
         addressTokenLimit = settings.integer("header_address_token_limit")
         duplicateFilterLimit = settings.integer("duplicate_filter_limit")
         tellsOriginalsApart = settings.bool("enable_original_recipient")
+    }
+
+    private static func filter(_ settings: ServiceSettings) throws(ConfigurationError) -> ContentFilter? {
+        let (name, text) = ("content_filter", settings.text("content_filter"))
+        guard !text.isEmpty else { return nil }
+        guard let filter = ContentFilter(text) else {
+            throw ConfigurationError("\(name): \"\(text)\" is not transport:nexthop", at: settings.location(of: name))
+        }
+        return filter
     }
 }
 

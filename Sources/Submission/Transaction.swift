@@ -28,6 +28,14 @@ struct Transaction {
     var prependedHeaders: [String] = []
     /// A rule said DISCARD: everything is answered with 250 and nothing is queued.
     var isDiscarded = false
+    /// A rule said HOLD.
+    var isHeld = false
+    /// FILTER; the last one counts.
+    var filter: ContentFilter?
+    /// REDIRECT; the last one counts.
+    var redirection: Address?
+    /// The targets of BCC that ``copies`` has.
+    var blindCopies: Set<Address> = []
     /// Recipients refused beyond `smtpd_recipient_limit`.
     var recipientOvershoot = 0
     /// Missing headers are added (`local_header_rewrite_clients`).
@@ -46,5 +54,15 @@ struct Transaction {
         envelopeID = parameters.envelopeID
         verpDelimiters = parameters.verpDelimiters
         self.completesHeaders = completesHeaders
+    }
+}
+
+extension Transaction {
+    /// REDIRECT: one recipient in the place of all; reports speak of the first.
+    var redirected: [Recipient]? {
+        guard let redirection, var recipient = recipients.first else { return nil }
+        recipient.original = recipient.original ?? recipient.address
+        recipient.address = redirection
+        return [recipient]
     }
 }

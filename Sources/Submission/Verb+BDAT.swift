@@ -74,7 +74,7 @@ extension Session {
     /// What DATA does before its 354.
     private func openChunkedMessage() async -> Reply? {
         let decision = await rejection(at: .data, state: "BDAT", recipient: onlyRecipient)
-        if let reply = decision.rejection ?? apply(decision.actions) { return reply }
+        if let reply = decision.rejection { return reply }
         guard let reception = beginReception(framing: .count) else { return Self.internalError }
         let message = ChunkedMessage()
         message.reception = reception

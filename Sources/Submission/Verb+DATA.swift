@@ -13,7 +13,6 @@ extension Session {
         guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: DATA")) }
         let decision = await rejection(at: .data, state: "DATA", recipient: onlyRecipient)
         if let reply = decision.rejection { return .reply(reply) }
-        if let reply = apply(decision.actions) { return .reply(reply) }
         await send(Reply(354, nil, "End data with <CR><LF>.<CR><LF>"))
         guard let reception = beginReception(framing: .dot) else {
             endTransaction()
@@ -126,10 +125,11 @@ extension Session {
             return refusal
         }
         let decision = await rejection(at: .endOfData, state: "END-OF-MESSAGE", recipient: onlyRecipient)
-        if let reply = decision.rejection ?? apply(decision.actions) {
+        if let reply = decision.rejection {
             reception.abort()
             return reply
         }
+        if !decision.actions.isEmpty, let transaction { reception.transfer?.amend(envelope(transaction)) }
         let size = isChunked ? " \(reception.size) bytes" : ""
         let success = Reply(250, .init(2, 0, 0), "Ok:\(size) queued as \(queueName)")
         guard let transfer = reception.transfer, transaction?.isDiscarded != true else {
@@ -191,12 +191,14 @@ extension Session {
         origin.saslMethod = facts.saslMethod ?? ""
         origin.saslUsername = facts.saslUsername ?? ""
         var duplicates = DuplicateFilter(limit: policy.content.duplicateFilterLimit, withOriginal: policy.content.tellsOriginalsApart)
-        let recipients = duplicates.unique(transaction.recipients + transaction.copies)
+        let recipients = transaction.redirected ?? duplicates.unique(transaction.recipients + transaction.copies)
         var envelope = Envelope(sender: transaction.envelopeSender, recipients: recipients, body: transaction.body, origin: origin)
         envelope.needsUTF8 = transaction.isUTF8 || policy.flagsAllUTF8
         envelope.returns = transaction.returns
         envelope.envelopeID = transaction.envelopeID
         envelope.verpDelimiters = transaction.verpDelimiters
+        envelope.isHeld = transaction.isHeld
+        envelope.contentFilter = transaction.filter ?? policy.content.filter
         return envelope
     }
 

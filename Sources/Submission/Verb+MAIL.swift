@@ -50,7 +50,6 @@ extension Session {
         let decision = await rejection(at: .mail, state: "MAIL")
         if let reply = decision.rejection { return reply }
         transaction?.pendingDeferral = decision.pendingDeferral
-        if let reply = apply(decision.actions) { return reply }
         if service.registry.bodyMemory.isFull {
             log.warning("content of messages being received fills \(service.registry.bodyMemory.limit) bytes: new messages are put off")
             let reply = Reply(452, .init(4, 3, 1), "Insufficient system resources")
@@ -85,21 +84,6 @@ extension Session {
         else { return Reply(451, .init(4, 3, 0), "Temporary lookup error") }
         if isLocal { transaction?.completesHeaders = true }
         transaction?.isLocal = isLocal
-        return nil
-    }
-
-    /// What rules want done with the message. A reply when it cannot be done.
-    func apply(_ actions: [MessageAction]) -> Reply? {
-        for action in actions {
-            switch action {
-            case .prepend(let header): transaction?.prependedHeaders.append(header)
-            case .discard: transaction?.isDiscarded = true
-            case .hold:
-                // The hand-off cannot carry HOLD yet; taking the mail without it would deliver what an administrator wants to see first.
-                log.warning("\(queueName): HOLD action is not supported; message deferred")
-                return Reply(451, .init(4, 3, 5), "Server configuration error")
-            }
-        }
         return nil
     }
 }

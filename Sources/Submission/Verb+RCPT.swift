@@ -37,7 +37,7 @@ extension Session {
         // A message that is to be dropped is not judged further.
         if transaction?.isDiscarded == false {
             let decision = await rejection(at: .rcpt, state: "RCPT", recipient: given)
-            if let reply = decision.rejection ?? apply(decision.actions) { return .reply(reply) }
+            if let reply = decision.rejection { return .reply(reply) }
         }
         var addresses = [rewritten]
         var copies: [Recipient] = []
@@ -68,7 +68,7 @@ extension Session {
     }
 
     static let writeError = Reply(451, .init(4, 3, 0), "Error: queue file write error")
-    private static let tooManyRecipients = Reply(452, .init(4, 5, 3), "Error: too many recipients")
+    static let tooManyRecipients = Reply(452, .init(4, 5, 3), "Error: too many recipients")
 
     /// Beyond the limit a client is told to come back with the rest (RFC 5321 section 4.5.3.1.10); that is no error of its own at first.
     private func overRecipientLimit() -> Outcome? {

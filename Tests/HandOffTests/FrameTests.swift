@@ -26,6 +26,8 @@ import Testing
         envelope.returns = .headers
         envelope.envelopeID = "QQ 314159"
         envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+        envelope.contentFilter = ContentFilter(transport: "scan", nextHop: "[127.0.0.1]:10025")
+        envelope.isHeld = true
         return envelope
     }()
 
@@ -33,7 +35,8 @@ import Testing
         let id = QueueID(rawValue: 0x6560_A1B2_00)
         let bytes = ByteBuffer(string: "Subject: x\r\n\r\nbody\r\n")
         return [
-            .message(id, envelope, bytes), .begin(id, envelope), .chunk(id, bytes), .commit(id), .abort(id), .requestQueueIDs,
+            .message(id, envelope, bytes), .begin(id, envelope), .chunk(id, bytes), .amend(id, envelope), .commit(id), .abort(id),
+            .requestQueueIDs,
             .flush(domain: "x.example"),
             .queueIDs(first: id, count: 7), .completed([(id, .stored), (id, .writeError)]), .storage(isShort: true),
         ]

@@ -91,7 +91,7 @@ final class MemoryIntake: MessageIntake {
     final class Large: LargeMessageIntake {
         let owner: MemoryIntake
         let id: QueueID
-        let envelope: Envelope
+        var envelope: Envelope
         var bytes = ByteBuffer()
 
         init(owner: MemoryIntake, id: QueueID, envelope: Envelope) {
@@ -109,6 +109,7 @@ final class MemoryIntake: MessageIntake {
             if takes { taken() }
         }
 
+        func amend(_ envelope: Envelope) { self.envelope = envelope }
         func commit(receipt: IntakeReceipt) { owner.accept(id, envelope, bytes, receipt: receipt) }
         func abort() {}
     }

@@ -65,7 +65,8 @@ package struct DialoguePlayer {
 
     private func connect(_ file: DialogueFile) async throws -> DialogueConnection {
         let connection = try await DialogueConnection.connect(port: port)
-        if file.parameters["smtpd_tls_wrappermode"] == "yes" { try await startTLS(connection) }
+        // The server may have closed already; what comes next tells.
+        if file.parameters["smtpd_tls_wrappermode"] == "yes" { try? await startTLS(connection) }
         return connection
     }
 

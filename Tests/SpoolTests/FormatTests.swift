@@ -59,6 +59,7 @@ import Testing
         record.envelope.returns = .headers
         record.envelope.envelopeID = "QQ 314159"
         record.envelope.verpDelimiters = VERPDelimiters(outer: UInt8(ascii: "+"), inner: UInt8(ascii: "="))
+        record.envelope.contentFilter = ContentFilter(transport: "scan", nextHop: "[127.0.0.1]:10025")
         record.envelope.recipients[0].notify = [.success, .failure]
         record.envelope.recipients[1].declaredOriginal = "rfc822;o@x"
         record.envelope.recipients[2].notify = .never

@@ -183,7 +183,7 @@ final class MemoryHandOff: MessageHandOff {
 final class MemoryTransfer: MessageTransfer {
     private let queue: MemoryQueue
     private let id: QueueID
-    private let envelope: Envelope
+    private var envelope: Envelope
     private var content = ByteBuffer()
 
     init(_ queue: MemoryQueue, _ id: QueueID, _ envelope: Envelope) {
@@ -196,6 +196,8 @@ final class MemoryTransfer: MessageTransfer {
         queue.noteWrite(bytes.readableBytes)
         content.writeImmutableBuffer(bytes)
     }
+
+    func amend(_ envelope: Envelope) { self.envelope = envelope }
 
     func commit() async throws(HandOffFailure) {
         if let failure = queue.failure { throw failure }

@@ -60,7 +60,7 @@ final class QueueIntake: MessageIntake {
     /// A large message on its way to its content file.
     final class LargeIntake: LargeMessageIntake {
         private let writer: ContentWriter
-        private let envelope: Envelope
+        private var envelope: Envelope
         private let clock: any SpoolClock
 
         init(writer: ContentWriter, envelope: Envelope, clock: any SpoolClock) {
@@ -71,6 +71,8 @@ final class QueueIntake: MessageIntake {
 
         // An error is not reported here: it ends the message, and the commit's receipt says so.
         func append(_ bytes: ByteBuffer, taken: @escaping @Sendable () -> Void) { writer.append(bytes) { _ in taken() } }
+
+        func amend(_ envelope: Envelope) { self.envelope = envelope }
 
         func commit(receipt: IntakeReceipt) { writer.commit(envelope, arrival: clock.wallTime(), receipt: Receipt(receipt)) }
 

@@ -15,8 +15,10 @@ enum AccessAction: Sendable, Hashable {
     case prepend(String)
     case hold(String)
     case discard(String)
-    /// An action Postfix has and we have not: in capitals.
-    case notImplemented(String)
+    case filter(String)
+    case redirect(String)
+    case blindCopy(String)
+    case hangUp(String)
     /// Restrictions to evaluate in place.
     case restrictions(String)
     case empty
@@ -49,7 +51,10 @@ enum AccessAction: Sendable, Hashable {
         case "PREPEND": self = .prepend(rest)
         case "HOLD": self = .hold(rest)
         case "DISCARD": self = .discard(rest)
-        case "FILTER", "REDIRECT", "BCC", "HANGUP", "DELAY", "STRIP": self = .notImplemented(word.uppercased())
+        case "FILTER": self = .filter(rest)
+        case "REDIRECT": self = .redirect(rest)
+        case "BCC": self = .blindCopy(rest)
+        case "HANGUP": self = .hangUp(rest)
         default:
             if text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
                 self = .ok

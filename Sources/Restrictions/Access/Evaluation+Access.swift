@@ -4,9 +4,10 @@ import Tables
 
 extension Evaluation {
     /// Concludes from what an access table answered about `subject`.
-    func act(on value: String, from table: String, about subject: AccessSubject) -> Verdict {
+    func act(on value: String, from table: String, key: String, about subject: AccessSubject) -> Verdict {
         let codes = environment.codes
-        switch AccessAction(value) {
+        let action = AccessAction(value)
+        switch action {
         case .ok: return .permit
         case .dunno: return .dunno
         case .empty:
@@ -30,21 +31,10 @@ extension Evaluation {
         case .warn(let text):
             decision.notices.append(Decision.Notice(verb: "warn", text: text))
             return .acted("WARN \(text)")
-        case .prepend(let header): return prepend(header, from: table)
-        case .hold(let text):
-            guard actionIsPossible("HOLD", from: table) else { return .dunno }
-            if !decision.actions.contains(.hold) { decision.actions.append(.hold) }
-            trigger("hold", subject, text, action: "HOLD")
-            return .acted("HOLD")
-        case .discard(let text):
-            guard actionIsPossible("DISCARD", from: table) else { return .dunno }
-            decision.actions.append(.discard)
-            trigger("discard", subject, text, action: "DISCARD")
-            return .actedAndPermitted("DISCARD")
-        case .notImplemented(let action):
-            // To go on would deliver what was to be filtered or redirected.
-            warning("access table \(table): action \(action) is not implemented")
-            return .failure(Replies.serverConfiguration)
+        case .prepend, .hold, .discard, .filter, .redirect, .blindCopy: return actOnMessage(action, from: table, key: key, about: subject)
+        case .hangUp(let text):
+            decision.notices.append(Decision.Notice(verb: "hangup", text: text))
+            return .hangUp
         case .restrictions(let text): return nested(text, from: table)
         }
     }
@@ -66,31 +56,6 @@ extension Evaluation {
             status ?? EnhancedStatusCode(4, 7, 1),
             text.isEmpty ? "Service unavailable" : text
         )
-    }
-
-    private func trigger(_ verb: String, _ subject: AccessSubject, _ text: String, action: String) {
-        let what = text.isEmpty ? "\(subject.replyClass) triggers \(action) action" : text
-        decision.notices.append(Decision.Notice(verb: verb, text: "<\(subject.name)>: \(what)"))
-    }
-
-    private func prepend(_ header: String, from table: String) -> Verdict {
-        guard stage != .endOfData, actionIsPossible("PREPEND", from: table) else {
-            if stage == .endOfData { warning("access table \(table): action PREPEND must be used before \(stage.rawValue)") }
-            return .dunno
-        }
-        guard HeaderSyntax.isHeaderLine(header) else {
-            warning("access table \(table): PREPEND action requires header: text, not \"\(header)\"")
-            return .dunno
-        }
-        decision.actions.append(.prepend(header))
-        return .acted("PREPEND \(header)")
-    }
-
-    /// Actions on a message need a message: not in ETRN, and not before MAIL when `smtpd_delay_reject` is off.
-    private func actionIsPossible(_ action: String, from table: String) -> Bool {
-        let isPossible = stage != .etrn && stage != .connect && stage != .helo
-        if !isPossible { warning("access table \(table): with \(stage.rawValue) specified, action \(action) is always skipped") }
-        return isPossible
     }
 
     private func nested(_ text: String, from table: String) -> Verdict {

@@ -14,7 +14,7 @@ extension Evaluation {
             return lookupFailed(reason, key, in: table.name, about: subject)
         case .found(let value, let key):
             consulted = (table.name, key, value)
-            return act(on: value, from: table.name, about: subject)
+            return act(on: value, from: table.name, key: key, about: subject)
         }
     }
 

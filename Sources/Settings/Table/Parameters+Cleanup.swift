@@ -14,7 +14,7 @@ extension Parameter {
         ),
         .init("canonical_maps", .tables, .a, .honoured, ""),
         .init("cleanup_replace_stray_cr_lf", .bool, .b, .honoured, "yes"),
-        .init("content_filter", .text, .a, .restricts, ""),
+        .init("content_filter", .text, .a, .honoured, ""),
         .init("disable_mime_input_processing", .bool, .b, .noEffect(.unusedFeature), "no"),
         .init("disable_mime_output_conversion", .bool, .b, .honoured, "no"),
         .init("duplicate_filter_limit", .count, .b, .honoured, "1000"),

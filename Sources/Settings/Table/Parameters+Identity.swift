@@ -24,7 +24,7 @@ extension Parameter {
         .init("debug_peer_level", .count, .a, .noEffect(.cosmetic), "2"),
         .init("debug_peer_list", .matchList, .a, .noEffect(.cosmetic), ""),
         .init("debugger_command", .text, .c, .noEffect(.onePackage), ""),
-        .init("default_filter_nexthop", .text, .c, .noEffect(.unusedFeature), ""),
+        .init("default_filter_nexthop", .text, .c, .honoured, ""),
         .init("default_privs", .text, .c, .honoured, "nobody"),
         .init(
             "default_rbl_reply",

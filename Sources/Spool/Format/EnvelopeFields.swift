@@ -7,14 +7,22 @@ import SMTPCore
 extension ByteBuffer {
     /// Set in the byte of the body type: fields of the extensions follow.
     private static let extended: UInt8 = 0x80
+    /// Set in the same byte: `content_filter` follows, after these.
+    private static let filtered: UInt8 = 0x40
     /// Set in the byte that tells whether a recipient has an original address: fields of RFC 3461 follow.
     private static let hasRequests: UInt8 = 0x02
 
     mutating func writeEnvelopeHead(_ envelope: Envelope) {
         let isPlain =
             !envelope.needsUTF8 && envelope.returns == .unspecified && envelope.envelopeID.isEmpty && envelope.verpDelimiters == nil
-        writeField(envelope.body.rawValue | (isPlain ? 0 : Self.extended))
-        guard !isPlain else { return }
+        writeField(envelope.body.rawValue | (isPlain ? 0 : Self.extended) | (envelope.contentFilter == nil ? 0 : Self.filtered))
+        if !isPlain { writeExtensions(envelope) }
+        guard let filter = envelope.contentFilter else { return }
+        writeField(filter.transport)
+        writeField(filter.nextHop)
+    }
+
+    private mutating func writeExtensions(_ envelope: Envelope) {
         writeField(envelope.needsUTF8)
         writeField(envelope.returns.rawValue)
         writeField(envelope.envelopeID)
@@ -24,17 +32,24 @@ extension ByteBuffer {
 
     /// An envelope without sender, recipients and origin, which come after.
     mutating func readEnvelopeHead() -> Envelope? {
-        guard let byte: UInt8 = readField(), let body = BodyType(rawValue: byte & ~Self.extended) else { return nil }
+        guard let byte: UInt8 = readField(), let body = BodyType(rawValue: byte & ~(Self.extended | Self.filtered)) else { return nil }
         var envelope = Envelope(sender: .null, recipients: [], body: body)
-        guard byte & Self.extended != 0 else { return envelope }
+        if byte & Self.extended != 0, !readExtensions(of: &envelope) { return nil }
+        guard byte & Self.filtered != 0 else { return envelope }
+        guard let transport = readText(), let nextHop = readText() else { return nil }
+        envelope.contentFilter = ContentFilter(transport: transport, nextHop: nextHop)
+        return envelope
+    }
+
+    private mutating func readExtensions(of envelope: inout Envelope) -> Bool {
         guard let needsUTF8 = readFlag(), let returnsByte: UInt8 = readField(), let returns = ReturnedContent(rawValue: returnsByte),
             let envelopeID = readText(), let outer: UInt8 = readField(), let inner: UInt8 = readField()
-        else { return nil }
+        else { return false }
         envelope.needsUTF8 = needsUTF8
         envelope.returns = returns
         envelope.envelopeID = envelopeID
         envelope.verpDelimiters = outer == 0 ? nil : VERPDelimiters(outer: outer, inner: inner)
-        return envelope
+        return true
     }
 
     /// All of a recipient but its address.

@@ -29,7 +29,7 @@ final class RecordingHandOff: MessageHandOff {
 
 final class RecordingTransfer: MessageTransfer {
     private let queue: RecordingQueue
-    private let envelope: Envelope
+    private var envelope: Envelope
     private var content: [UInt8] = []
 
     init(_ queue: RecordingQueue, _ envelope: Envelope) {
@@ -38,6 +38,7 @@ final class RecordingTransfer: MessageTransfer {
     }
 
     func write(_ bytes: ByteBuffer) async throws(HandOffFailure) { content += bytes.readableBytesView }
+    func amend(_ envelope: Envelope) { self.envelope = envelope }
     func commit() async throws(HandOffFailure) { queue.messages.append((envelope, content)) }
     func abort() {}
 }
