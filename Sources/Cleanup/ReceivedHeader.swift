@@ -7,7 +7,8 @@ package struct ReceivedHeader: Sendable, Hashable {
     /// As the client said; its name when it said nothing.
     package var heloName: String
     package var clientName: String
-    package var clientAddress: IPAddress
+    /// nil when XCLIENT has said that nobody knows it.
+    package var clientAddress: IPAddress?
     /// Comments about TLS and the client's certificate, one for each line; only with `smtpd_tls_received_header`.
     package var tlsLines: [String] = []
     /// Only with `smtpd_sasl_authenticated_header`.
@@ -27,7 +28,7 @@ package struct ReceivedHeader: Sendable, Hashable {
     package init(
         heloName: String,
         clientName: String,
-        clientAddress: IPAddress,
+        clientAddress: IPAddress?,
         host: String,
         product: String,
         protocolName: String,
@@ -62,7 +63,7 @@ package struct ReceivedHeader: Sendable, Hashable {
     }
 
     private func writeClient(into out: inout ByteBuffer) {
-        out.writeString("from \(heloName) (\(clientName) [\(clientAddress.rfc5321)])")
+        out.writeString("from \(heloName) (\(clientName) [\(clientAddress?.rfc5321 ?? "unknown")])")
         for line in tlsLines { out.writeString("\r\n\t\(line)") }
         if let authenticatedSender { out.writeString("\r\n\t(Authenticated sender: \(Self.commentText(authenticatedSender)))") }
     }

@@ -15,6 +15,8 @@ struct ContentEncoder {
     /// Bytes of the current line seen so far, CR included.
     private var lineLength = 0
     private var lastByte: UInt8 = 0
+    /// A line was longer than the limit.
+    private(set) var hasFolded = false
 
     /// A limit below 8 would leave no room to fold in; it is raised.
     init(lineLengthLimit: Int) { self.lineLengthLimit = lineLengthLimit <= 0 ? 0 : max(lineLengthLimit, 8) }
@@ -53,6 +55,7 @@ struct ContentEncoder {
                 insert("\r\n ", before: cut)
                 position = cut
                 lineLength = 1
+                hasFolded = true
             }
             if lineEnd == end {
                 lineLength += lineEnd - position

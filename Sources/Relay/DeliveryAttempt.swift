@@ -14,6 +14,9 @@ final class DeliveryAttempt {
     private(set) var remaining: Int
     private(set) var lastNote: (failure: DeliveryFailure, relay: String)?
 
+    /// A line of smtp(8)'s about the message.
+    func note(_ text: String) { log.info("\(delivery.job.id): \(text)") }
+
     init(_ delivery: Delivery, log: MailLog, taken: NIODeadline = .now()) {
         self.delivery = delivery
         self.log = log

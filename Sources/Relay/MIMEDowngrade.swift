@@ -65,7 +65,8 @@ struct MIMEDowngrade {
             return writeBody(line[...], into: &out)
         }
         if let end = boundary() {
-            flushHeader(into: &out)
+            out.writeBytes(MIMEPartHeader(header).convertedHeader())
+            header.removeAll(keepingCapacity: true)
             out.writeBytes(line)
             mode = end ? .identity : .header
             return
@@ -96,12 +97,13 @@ struct MIMEDowngrade {
     }
 
     /// Whether the line is a boundary: false for one that begins a part, true for one that ends the last; nil for any other line.
+    ///
+    /// What stands behind the boundary does not matter, and the innermost that fits counts, as in Postfix.
     private mutating func boundary() -> Bool? {
         guard line.count <= Self.lineLimit, line.starts(with: [0x2D, 0x2D]) else { return nil }
         for index in boundaries.indices.reversed() where line.dropFirst(2).starts(with: boundaries[index]) {
             let rest = line.dropFirst(2 + boundaries[index].count)
             let isEnd = rest.starts(with: [0x2D, 0x2D])
-            guard rest.dropFirst(isEnd ? 2 : 0).allSatisfy({ $0 == 0x20 || $0 == 0x09 || $0 == 0x0D || $0 == 0x0A }) else { continue }
             boundaries.removeSubrange((isEnd ? index : index + 1)...)
             return isEnd
         }
@@ -128,14 +130,10 @@ struct MIMEDowngrade {
         case .leaf: mode = part.isEightBit ? .quotedPrintable : .identity
         case .multipart(let boundary):
             mode = .identity
-            if boundaries.count < Self.nestingLimit { boundaries.append(boundary) }
+            if let boundary, boundaries.count < Self.nestingLimit { boundaries.append(boundary) }
         case .message: mode = .header
         }
-        if part.isEightBit {
-            out.writeBytes(part.header(encodedAs: mode == .quotedPrintable ? "quoted-printable" : "7bit"))
-        } else {
-            out.writeBytes(header)
-        }
+        out.writeBytes(part.convertedHeader())
         header.removeAll(keepingCapacity: true)
     }
 }
@@ -170,7 +168,8 @@ private struct QuotedPrintableEncoder {
     }
 
     private mutating func write(_ text: [UInt8], into out: inout ByteBuffer) {
-        if column + text.count > 75 {
+        // Postfix's length: up to 76 with the `=`, 74 where the line ends with a character that stands for itself.
+        if column > 72 {
             out.writeStaticString("=\r\n")
             column = 0
         }

@@ -4,7 +4,8 @@ import SMTPCore
 struct MIMEPartHeader {
     enum Kind: Sendable, Hashable {
         case leaf
-        case multipart(boundary: [UInt8])
+        /// Parts between boundaries; nil where the header names none.
+        case multipart(boundary: [UInt8]?)
         /// A message inside a message, with a header block of its own.
         case message
     }
@@ -13,8 +14,8 @@ struct MIMEPartHeader {
     /// Declared `8bit` or `binary`.
     private(set) var isEightBit = false
     private let bytes: [UInt8]
-    /// Where the Content-Transfer-Encoding header stands, line end included.
-    private var encodingRange: Range<Int>?
+    /// Where Content-Transfer-Encoding says `8bit` or `binary`, line ends included.
+    private var eightBitFields: [Range<Int>] = []
 
     /// - Parameter bytes: the header block with the empty line at its end.
     init(_ bytes: [UInt8]) {
@@ -27,10 +28,25 @@ struct MIMEPartHeader {
         }
     }
 
-    /// The block with another Content-Transfer-Encoding.
-    func header(encodedAs encoding: String) -> [UInt8] {
-        guard let range = encodingRange else { return bytes }
-        return bytes[..<range.lowerBound] + Array("Content-Transfer-Encoding: \(encoding)\r\n".utf8) + bytes[range.upperBound...]
+    /// The block without claims of eight bits; if the part had them, its new Content-Transfer-Encoding stands last, as in Postfix.
+    func convertedHeader() -> [UInt8] {
+        guard !eightBitFields.isEmpty else { return bytes }
+        var out: [UInt8] = []
+        var start = 0
+        for field in eightBitFields {
+            out += bytes[start..<field.lowerBound]
+            start = field.upperBound
+        }
+        let end = bytes.count - lengthOfEmptyLine
+        out += bytes[start..<end]
+        if isEightBit { out += "Content-Transfer-Encoding: \(kind == .leaf ? "quoted-printable" : "7bit")\r\n".utf8 }
+        return out + bytes[end...]
+    }
+
+    /// A boundary may end the block without one.
+    private var lengthOfEmptyLine: Int {
+        let lineEnd = bytes.suffix(2).elementsEqual([0x0D, 0x0A]) ? 2 : 1
+        return bytes.count == lineEnd || bytes.dropLast(lineEnd).last == UInt8(ascii: "\n") ? lineEnd : 0
     }
 
     /// A field goes on while lines begin with a blank.
@@ -51,18 +67,20 @@ struct MIMEPartHeader {
         let value = bytes[(colon + 1)..<field.upperBound]
         switch name {
         case "content-transfer-encoding":
-            encodingRange = field
             let word = Self.words(value).first ?? ""
             isEightBit = word == "8bit" || word == "binary"
+            if isEightBit { eightBitFields.append(field) }
         case "content-type": readType(value)
         default: break
         }
     }
 
     private mutating func readType(_ value: ArraySlice<UInt8>) {
-        let type = Self.words(value.prefix { $0 != UInt8(ascii: ";") }).joined()
-        if type.hasPrefix("multipart/"), let boundary = Self.boundary(value) {
-            kind = .multipart(boundary: boundary)
+        let plain = Self.withoutComments(value)
+        let words = Self.words(plain.prefix { $0 != UInt8(ascii: ";") })
+        let type = words.joined(separator: " ").replacing(" /", with: "/").replacing("/ ", with: "/")
+        if type.hasPrefix("multipart/") {
+            kind = .multipart(boundary: Self.boundary(plain[...]))
         } else if type == "message/rfc822" || type == "message/global" {
             kind = .message
         }
@@ -70,16 +88,30 @@ struct MIMEPartHeader {
 
     /// Words between white space and comments, in lower case.
     private static func words(_ value: ArraySlice<UInt8>) -> [String] {
+        withoutComments(value).split { $0.isBlank || $0 == UInt8(ascii: ";") }.map { String(decoding: $0.map(\.asciiLowercased), as: UTF8.self) }
+    }
+
+    /// With a blank for each comment; what is quoted stays.
+    private static func withoutComments(_ value: ArraySlice<UInt8>) -> [UInt8] {
         var depth = 0
-        var text: [UInt8] = []
+        var isQuoted = false
+        var isEscaped = false
+        var out: [UInt8] = []
         for byte in value {
-            switch byte {
-            case UInt8(ascii: "("): depth += 1
-            case UInt8(ascii: ")"): depth = max(0, depth - 1)
-            default: text.append(depth > 0 || byte.isBlank ? UInt8(ascii: " ") : byte.asciiLowercased)
+            if isEscaped || byte == UInt8(ascii: "\\") {
+                isEscaped.toggle()
+            } else if depth == 0, byte == UInt8(ascii: "\"") {
+                isQuoted.toggle()
+            } else if !isQuoted, byte == UInt8(ascii: "(") {
+                depth += 1
+                out.append(UInt8(ascii: " "))
+            } else if depth > 0, byte == UInt8(ascii: ")") {
+                depth -= 1
+                continue
             }
+            if depth == 0 { out.append(byte) }
         }
-        return text.split(separator: UInt8(ascii: " ")).map { String(decoding: $0, as: UTF8.self) }
+        return out
     }
 
     /// The parameter `boundary`, unquoted.
@@ -87,7 +119,8 @@ struct MIMEPartHeader {
         var rest = value
         while let semicolon = rest.firstIndex(of: UInt8(ascii: ";")) {
             rest = rest[(semicolon + 1)...].drop(while: \.isBlank)
-            guard let equals = rest.firstIndex(of: UInt8(ascii: "=")) else { return nil }
+            guard let equals = rest.firstIndex(where: { $0 == UInt8(ascii: "=") || $0 == UInt8(ascii: ";") }) else { return nil }
+            if rest[equals] == UInt8(ascii: ";") { continue }
             let name = String(decoding: rest[..<equals].map(\.asciiLowercased), as: UTF8.self)
             rest = rest[(equals + 1)...].drop(while: \.isBlank)
             let text = parameterValue(&rest)

@@ -22,6 +22,7 @@ extension SMTPTransaction {
         }
         if let rest = downgrade?.finish(), rest.readableBytes > 0 { connection.channel.write(encoder.encode(rest), promise: nil) }
         connection.channel.writeAndFlush(ByteBuffer(staticString: encoder.terminator), promise: nil)
+        if encoder.hasFolded { attempt.note("breaking line > \(settings.lineLengthLimit) bytes with <CR><LF>SPACE") }
     }
 
     private func read(_ offset: Int) async throws(ConversationFailure) -> ByteBuffer {

@@ -199,7 +199,7 @@ extension Evaluation {
     }
 
     /// `name[address]`.
-    var clientName: String { "\(facts.peerName.name)[\(facts.clientAddress)]" }
+    var clientName: String { facts.clientText.isEmpty ? "\(facts.peerName.name)[\(facts.clientAddress)]" : facts.clientText }
 
     /// `CODE STATUS <X>: CLASS rejected: TEXT` about the datum of the list at work.
     func rejection(_ code: Int, _ status: EnhancedStatusCode, _ text: String) -> Reply {

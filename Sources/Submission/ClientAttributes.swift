@@ -56,7 +56,7 @@ package struct ClientAttributes: Sendable, Hashable {
         guard !words.isEmpty else { return refused("Syntax: \(verb.rawValue) attribute=value...") }
         var attributes = ClientAttributes()
         for word in words {
-            guard let equals = word.firstIndex(of: UInt8(ascii: "=")), equals > word.startIndex, equals + 1 < word.endIndex else {
+            guard let equals = word.firstIndex(of: UInt8(ascii: "=")), equals + 1 < word.endIndex else {
                 return refused("Error: attribute=value expected")
             }
             let raw = word[(equals + 1)...]
@@ -64,9 +64,11 @@ package struct ClientAttributes: Sendable, Hashable {
             let given = Session.printable(word[..<equals])
             let name = given.uppercased()
             guard verb.names.contains(name) else { return refused("Bad \(verb.rawValue) attribute name: \(given)") }
-            let text = unquoted(raw)
+            let bytes = XText.decoded(raw) ?? Array(raw)
+            let text = String(validating: bytes, as: UTF8.self)
             guard let text, attributes.take(verb, name, text, acceptsIPv4: acceptsIPv4, acceptsIPv6: acceptsIPv6) else {
-                return refused("Bad \(name) syntax: \(Session.printable(text.map { Array($0.utf8) } ?? Array(raw)))")
+                let shown = Session.printable(bytes)
+                return refused("Bad \(name) syntax: \(verb == .xforward ? Session.harmless(shown) : shown)")
             }
         }
         return .complete(attributes)
@@ -74,44 +76,26 @@ package struct ClientAttributes: Sendable, Hashable {
 
     private static func refused(_ text: String) -> Parsing { .refused(Reply(501, .init(5, 5, 4), text)) }
 
-    /// xtext (RFC 3461 section 4): `+HH` stands for a byte. nil for anything else after a plus, and for bytes that are not UTF-8.
-    private static func unquoted(_ raw: ArraySlice<UInt8>) -> String? {
-        var bytes: [UInt8] = []
-        var rest = raw
-        while let byte = rest.popFirst() {
-            guard byte == UInt8(ascii: "+") else {
-                bytes.append(byte)
-                continue
-            }
-            let digits = rest.prefix(2)
-            guard digits.count == 2, digits.allSatisfy(\.isHexDigit), let value = UInt8(String(decoding: digits, as: UTF8.self), radix: 16)
-            else { return nil }
-            rest = rest.dropFirst(2)
-            bytes.append(value)
-        }
-        return String(validating: bytes, as: UTF8.self)
-    }
-
-    private mutating func take(_ verb: Verb, _ name: String, _ text: String, acceptsIPv4: Bool, acceptsIPv6: Bool) -> Bool {
+    private mutating func take(_ verb: Verb, _ attribute: String, _ text: String, acceptsIPv4: Bool, acceptsIPv6: Bool) -> Bool {
         func value<Known>(_ parse: (String) -> Known?) -> Value<Known>? {
-            switch text.uppercased() {
-            case "[UNAVAILABLE]": return .unavailable
-            case "[TEMPUNAVAIL]": return .temporarilyUnavailable
-            default: return parse(text).map { .known($0) }
-            }
+            text.uppercased() == "[UNAVAILABLE]" ? .unavailable : parse(text).map { .known($0) }
+        }
+        /// Only a name may be known to exist and yet not to be had for the moment.
+        func name(_ text: String) -> Value<String>? {
+            verb == .xclient && text.uppercased() == "[TEMPUNAVAIL]" ? .temporarilyUnavailable : value { HostnameSyntax.isValid($0) ? $0 : nil }
         }
         func address(_ text: String) -> IPAddress? {
             let isTagged = text.uppercased().hasPrefix("IPV6:")
-            guard let address = IPAddress(isTagged ? text.dropFirst(5) : text[...])?.unmapped else { return nil }
-            return (address.bitWidth == 32 ? acceptsIPv4 : acceptsIPv6) ? address : nil
+            guard let address = IPAddress(isTagged ? text.dropFirst(5) : text[...]), isTagged == (address.bitWidth == 128) else { return nil }
+            let plain = address.unmapped
+            return (plain.bitWidth == 32 ? acceptsIPv4 : acceptsIPv6) ? plain : nil
         }
-        func hostname(_ text: String) -> String? { HostnameSyntax.isValid(text) ? text : nil }
-        switch name {
+        switch attribute {
         case "NAME":
-            self.name = value(hostname)
+            self.name = name(text)
             return self.name != nil
         case "REVERSE_NAME":
-            reverseName = value(hostname)
+            reverseName = name(text)
             return reverseName != nil
         case "ADDR":
             self.address = value(address)
@@ -126,9 +110,10 @@ package struct ClientAttributes: Sendable, Hashable {
             serverPort = value { ProxyHeader.port($0) }
             return serverPort != nil
         case "PROTO":
-            protocolName = value { Self.protocolName($0, verb) }
+            // XCLIENT takes no "unavailable" here: the session would have no protocol.
+            protocolName = verb == .xclient ? Self.protocolName(text, verb).map { .known($0) } : value { Self.protocolName($0, verb) }
             return protocolName != nil
-        default: return takeText(name, text, value { $0 })
+        default: return takeText(attribute, text, value { $0 })
         }
     }
 
@@ -153,16 +138,12 @@ package struct ClientAttributes: Sendable, Hashable {
     }
 
     private static func harmless(_ value: Value<String>) -> Value<String> { value.mapText(harmlessText) }
-    private static func printable(_ value: Value<String>) -> Value<String> { value.mapText { Session.printable($0.utf8) } }
-    private static func harmlessText(_ text: String) -> String { Session.harmless(Session.printable(text.utf8)) }
+    private static func printable(_ value: Value<String>) -> Value<String> { value.mapText(Session.printable(login:)) }
+    private static func harmlessText(_ text: String) -> String { Session.harmless(text) }
 }
 
 extension ClientAttributes.Value<String> {
     fileprivate func mapText(_ transform: (String) -> String) -> Self {
         if case .known(let text) = self { .known(transform(text)) } else { self }
     }
-}
-
-extension UInt8 {
-    fileprivate var isHexDigit: Bool { isASCIIDigit || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(self | 0x20) }
 }

@@ -40,7 +40,7 @@ package struct DataDecoder: Sendable {
     private static let heldLimit = 2048
     private var previousLineEndedInCRLF = true
 
-    /// Bytes written of a line of counted content that has not ended yet.
+    /// Bytes written of a line that has not ended yet.
     private(set) var unfinishedLength = 0
 
     /// A line ended in LF without CR.
@@ -80,7 +80,7 @@ package struct DataDecoder: Sendable {
         }
         output.writeBytes(view[runStart..<lineStart])
         input.moveReaderIndex(forwardBy: view.count)
-        if framing == .count { noteUnfinishedLine(output, from: before) }
+        noteUnfinishedLine(output, from: before)
         return false
     }
 

@@ -34,11 +34,11 @@ extension Session {
             guard await dropChunk(of: command) else { return }
             return await finish(index, verb.name, .reply(accessDenied(denial)))
         }
-        lastState = verb.name
         if policy.tls.isEnforced, tls == nil, !verb.allowedBeforeTLS {
             guard await dropChunk(of: command) else { return }
             return await finish(index, verb.name, .reply(Self.mustStartTLS))
         }
+        lastState = verb.name
         if !isExtended || verb.endsPipeline, feeder.input.readableBytes > 0 {
             logImproperPipelining(after: verb.name)
             if policy.pipelining.isForbidden {

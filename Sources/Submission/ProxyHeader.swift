@@ -78,9 +78,9 @@ package enum ProxyHeader: Sendable, Hashable {
         guard bytes.count >= 16 else { return .incomplete }
         guard bytes[12] >> 4 == 2 else { return .broken("unrecognized protocol version") }
         let length = Int(bytes[14]) << 8 | Int(bytes[15])
-        guard length <= longestBody else { return .broken("network protocol header too long") }
+        guard length <= longestBody else { return .broken("short version 2 protocol header") }
         let command = bytes[12] & 0x0F
-        guard command == 0 || command == 1 else { return .broken("unsupported protocol command") }
+        guard command == 0 || command == 1 else { return .broken("bad command in proxy header") }
         let needed: Int
         switch bytes[13] {
         case _ where command == 0: needed = 0
@@ -88,7 +88,7 @@ package enum ProxyHeader: Sendable, Hashable {
         case 0x21: needed = 36
         default: return .broken("unsupported network protocol")
         }
-        guard length >= needed else { return .broken("short protocol header") }
+        guard length >= needed else { return .broken("short address field") }
         guard bytes.count >= 16 + length else { return .incomplete }
         let body = Array(bytes[16..<(16 + length)])
         return .complete(command == 0 ? .local : addresses(body, isIPv4: bytes[13] == 0x11), length: 16 + length)

@@ -97,7 +97,7 @@ extension Session {
             switch await policy.rejectFooter.maps.lookup(original.logText) {
             case .found(let template): footer = RejectFooter(template)
             case .notFound: break
-            case .failed(let reason): log.warning("smtpd_reject_footer_maps: lookup failure for \"\(original.logText)\": \(reason)")
+            case .failed(let reason): log.warning("\(reason) for \"\(original.logText)\"")
             }
         }
         return footer?.appended(to: reply, value: footerValue) ?? reply
@@ -106,12 +106,13 @@ extension Session {
     private func footerValue(_ name: String) -> String {
         switch name {
         case "client": return clientText
-        case "client_address": return "\(clientAddress)"
+        case "client_address": return addressText
         case "client_name": return facts.peerName.name
         case "client_port": return "\(clientPort)"
         case "helo_name": return facts.heloName ?? ""
         case "localtime": return MailTime.now().logTime
-        case "recipient": return facts.recipient?.description ?? ""
+        // The first one accepted, as in Postfix: the one that is just being refused stands in the reply anyway.
+        case "recipient": return transaction?.firstRecipient?.description ?? ""
         case "sender": return transaction?.sender.description ?? ""
         case "server_name": return policy.host
         default:

@@ -72,6 +72,11 @@ extension Session {
         String(decoding: bytes.map { (0x20..<0x7F).contains($0) ? $0 : UInt8(ascii: "?") }, as: UTF8.self)
     }
 
+    /// A login name as log and headers show it: other characters than control characters stay.
+    static func printable(login: String) -> String {
+        String(String.UnicodeScalarView(login.unicodeScalars.map { $0.isDisruptive ? "?" : $0 }))
+    }
+
     /// Bytes as log text with C escapes, as Postfix shows data that came too early: `EHLO x\r\n`.
     static func escaped(_ bytes: some Sequence<UInt8>) -> String {
         var out = ""
@@ -80,6 +85,10 @@ extension Session {
             case UInt8(ascii: "\n"): out += "\\n"
             case UInt8(ascii: "\r"): out += "\\r"
             case UInt8(ascii: "\t"): out += "\\t"
+            case 0x07: out += "\\a"
+            case 0x08: out += "\\b"
+            case 0x0B: out += "\\v"
+            case 0x0C: out += "\\f"
             case UInt8(ascii: "\\"): out += "\\\\"
             case 0x20..<0x7F: out.unicodeScalars.append(Unicode.Scalar(byte))
             default:

@@ -34,7 +34,7 @@ extension Session {
 
     /// `smtpd_connection_limit`: said before anything is looked up or computed for the client.
     private func refuseForWantOfRoom() async {
-        clientText = "unknown[\(clientAddress)]"
+        nameClient()
         log.info("connect from \(clientText)")
         log.warning("smtpd_connection_limit reached: turning \(clientText) away")
         // In wrapper mode a plain reply would be noise to the client.
@@ -70,8 +70,14 @@ extension Session {
 
     /// `name[addr]`, as log lines and replies show the client.
     func nameClient() {
-        clientText = "\(facts.peerName.name)[\(clientAddress)]" + (policy.clientPortLogging ? ":\(clientPort)" : "")
+        clientText = "\(facts.peerName.name)[\(addressText)]" + (policy.clientPortLogging ? ":\(portText)" : "")
+        facts.clientText = clientText
     }
+
+    var addressText: String { facts.addressText }
+
+    /// `unknown` after XCLIENT with `PORT=[UNAVAILABLE]`.
+    private var portText: String { clientPort < 0 ? "unknown" : "\(clientPort)" }
 
     /// What this client is excused from, and trusted with.
     func authorizeClient() async {
@@ -88,10 +94,10 @@ extension Session {
     var knownName: String { facts.peerName.status == .verified ? facts.peerName.name : "" }
 
     /// A client that does not wait for the greeting does not speak SMTP.
-    private func feelForEarlyTalker() async {
+    func feelForEarlyTalker() async {
         guard feeder.input.readableBytes > 0 else { return }
         if startsWithTLSHello { return refuseTLSHello() }
-        logImproperPipelining(after: "CONNECT")
+        logImproperPipelining(after: lastState)
         if policy.pipelining.isForbidden { await refusePipelining() }
     }
 
@@ -116,7 +122,7 @@ extension Session {
     private func refuseConnection(_ reason: String) async {
         log.warning("\(reason) from \(clientText) for service \(policy.serviceName)")
         note(.policy)
-        await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many connections from \(clientAddress)", closes: true))
+        await send(Reply(421, .init(4, 7, 0), "\(policy.host) Error: too many connections from \(addressText)", closes: true))
     }
 
     /// Counts an event of this client; its number in the current window if that is over `limit`.
@@ -135,7 +141,7 @@ extension Session {
 
     func greet() async {
         if !policy.delayReject {
-            let decision = await rejection(at: .connect, state: "CONNECT")
+            let decision = await rejection(at: .connect, state: lastState)
             pendingDeferral = decision.pendingDeferral
             if let reply = decision.rejection {
                 denial = reply

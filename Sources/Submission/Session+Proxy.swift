@@ -38,7 +38,7 @@ extension Session {
 
     private func refuseProxy(_ reason: String) async {
         log.warning("haproxy read: \(reason)")
-        clientText = "unknown[\(clientAddress)]"
+        nameClient()
         log.info("connect from \(clientText)")
         await send(Reply(421, .init(4, 3, 0), "\(policy.host) Server local error", closes: true))
     }

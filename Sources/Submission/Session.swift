@@ -18,6 +18,7 @@ final class Session {
     let handOff: any MessageHandOff
     /// The client as the log and the rules know it: the other end of the connection, or whom a proxy names (PROXY, XCLIENT).
     var clientAddress: IPAddress
+    /// Negative when XCLIENT has said that nobody knows it.
     var clientPort: Int
     var serverAddress: String
     /// Stands for a process id in the log.
@@ -29,7 +30,7 @@ final class Session {
     /// What the rules know: the client, HELO, TLS, login, and the current transaction.
     var facts: SessionFacts
 
-    /// EHLO rather than HELO was the last greeting.
+    /// EHLO has been said.
     var isExtended = false
     /// Settled anew by each HELO and EHLO.
     var hiddenKeywords: EHLOKeywords

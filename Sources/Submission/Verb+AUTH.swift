@@ -15,7 +15,7 @@ extension Session {
         // Each AUTH counts, well-formed or not (compared with smtpd(8)).
         if let count = overRate(.auth, policy.limits.authRate) {
             log.warning("AUTH command rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
-            return .reply(Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(clientAddress)"))
+            return .reply(Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(addressText)"))
         }
         guard (2...3).contains(command.count) else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")) }
         let mechanism = Self.printable(command[1])
@@ -60,7 +60,7 @@ extension Session {
         switch step {
         case .success(let username):
             facts.saslMethod = mechanism
-            facts.saslUsername = Self.printable(username.utf8)
+            facts.saslUsername = Self.printable(login: username)
             return Reply(235, .init(2, 7, 0), "Authentication successful")
         case .rejected(let reason, let username):
             logFailedLogin(mechanism, reason, username)
@@ -75,7 +75,7 @@ extension Session {
     }
 
     private func logFailedLogin(_ mechanism: String, _ reason: String, _ username: String?) {
-        let user = username.map { Self.printable($0.utf8) } ?? "(unavailable)"
-        log.warning("\(clientText): SASL \(mechanism) authentication failed: \(reason), sasl_username=\(user)")
+        let user = username.map { Self.printable(login: $0).prefix(100) } ?? "(unavailable)"
+        log.warning("\(clientText): SASL \(mechanism.prefix(100)) authentication failed: \(reason), sasl_username=\(user)")
     }
 }

@@ -19,6 +19,7 @@ extension Session {
             return .reply(Self.internalError)
         }
         guard await receive(reception) else {
+            logMessageIDs(reception)
             reception.abort()
             return Outcome(reply: nil, succeeded: false)
         }
@@ -91,7 +92,7 @@ extension Session {
         let start = NIODeadline.now()
         while true {
             if await reception.take(&feeder.input) { return true }
-            lastState = "DATA (\(reception.size) bytes)"
+            lastState = "DATA (\(reception.sizeOfLines) bytes)"
             guard await awaitContent(until: policy.deadline.ofContent(start: start, received: reception.size)) else { return false }
         }
     }
@@ -169,7 +170,7 @@ extension Session {
 
     var cleanupLog: MailLog { log.with(tag: service.cleanupTag) }
 
-    private func logMessageIDs(_ reception: MessageReception) {
+    func logMessageIDs(_ reception: MessageReception) {
         guard reception.transfer != nil else { return }
         for message in reception.messageIDs {
             cleanupLog.info("\(queueName): \(message.isResent ? "resent-" : "")message-id=\(message.value)")
@@ -179,7 +180,7 @@ extension Session {
     private func envelope(_ transaction: Transaction) -> Envelope {
         var origin = MessageOrigin()
         origin.clientName = facts.peerName.name
-        origin.clientAddress = clientAddress.description
+        origin.clientAddress = addressText
         origin.heloName = facts.heloName ?? ""
         origin.protocolName = protocolName
         if let forwarded {
@@ -204,8 +205,8 @@ extension Session {
 
     /// The `with` clause (RFC 3848; RFC 6531 section 4.3).
     private func withProtocol(_ transaction: Transaction, isSecure: Bool) -> String {
-        guard isExtended || transaction.isUTF8 else { return "SMTP" }
-        return (transaction.isUTF8 ? "UTF8SMTP" : "ESMTP") + (isSecure ? "S" : "") + (facts.saslUsername != nil ? "A" : "")
+        let name = transaction.isUTF8 ? "UTF8SMTP" : protocolName
+        return isExtended ? name + (isSecure ? "S" : "") + (facts.saslUsername != nil ? "A" : "") : name
     }
 
     private func receivedHeader(_ transaction: Transaction, _ id: QueueID, _ now: MailTime) -> ReceivedHeader {
@@ -213,7 +214,7 @@ extension Session {
         var header = ReceivedHeader(
             heloName: facts.heloName ?? facts.peerName.name,
             clientName: facts.peerName.name,
-            clientAddress: clientAddress,
+            clientAddress: facts.isAddressUnknown ? nil : clientAddress,
             host: policy.host,
             product: policy.mailName,
             protocolName: withProtocol(transaction, isSecure: isSecure),

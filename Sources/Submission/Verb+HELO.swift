@@ -19,7 +19,8 @@ extension Session {
             facts.heloName = previous
             return .reply(reply)
         }
-        isExtended = extended
+        // HELO does not take back what EHLO has said, nor does STARTTLS, as in Postfix.
+        isExtended = isExtended || extended
         pendingDeferral = pendingDeferral ?? decision.pendingDeferral
         if let reply = await settleHiddenKeywords(verb) { return .reply(reply) }
         guard extended else { return .reply(Reply(250, nil, policy.host)) }
@@ -32,7 +33,7 @@ extension Session {
         switch await policy.discardedKeywords.keywords(of: "\(clientAddress)") {
         case .keywords(let keywords):
             hiddenKeywords = keywords
-            if isExtended, let text = keywords.logText { log.info("discarding EHLO keywords: \(text)") }
+            if verb == "EHLO", let text = keywords.logText { log.info("discarding EHLO keywords: \(text)") }
             return nil
         case .failed(let reason):
             log.warning("\(reason) for \"\(clientAddress)\"")
@@ -97,7 +98,7 @@ extension Session {
             String.UnicodeScalarView(
                 name.unicodeScalars.map { scalar in
                     switch scalar {
-                    case "<", ">", "(", ")", "\\", "\"", ";", "@": "?"
+                    case " ", "<", ">", "(", ")", "\\", "\"", ";", "@": "?"
                     default: scalar.isDisruptive ? "?" : scalar
                     }
                 }

@@ -12,7 +12,7 @@ extension Session {
         }
         if let count = overRate(.message, policy.limits.messageRate) {
             log.warning("Message delivery request rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
-            return .reply(Reply(450, .init(4, 7, 1), "Error: too much mail from \(clientAddress)"))
+            return .reply(Reply(450, .init(4, 7, 1), "Error: too much mail from \(addressText)"))
         }
         let sender: (given: Address, rewritten: Address)
         let isUTF8 = policy.checksUTF8 && (3..<command.count).contains { command.matches($0, "smtputf8") }

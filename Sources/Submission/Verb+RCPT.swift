@@ -9,7 +9,7 @@ extension Session {
     func overRecipientRate() -> Reply? {
         guard let count = overRate(.recipient, policy.limits.recipientRate) else { return nil }
         log.warning("Recipient address rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
-        return Reply(450, .init(4, 7, 1), "Error: too many recipients from \(clientAddress)")
+        return Reply(450, .init(4, 7, 1), "Error: too many recipients from \(addressText)")
     }
 
     /// RCPT TO (RFC 5321 section 4.1.1.3).
@@ -86,7 +86,7 @@ extension Session {
             } catch {
                 return failureReply(error)
             }
-            log.info("\(queueName): client=\(clientText)\(loginText)\(forwarded?.logText ?? "")")
+            log.info("\(queueName): client=\(clientText)\(loginText)\(forwarded?.logText(withPort: policy.clientPortLogging) ?? "")")
         }
         if transaction?.recipients.isEmpty == true { transaction?.firstRecipient = given }
         transaction?.recipients.append(recipient)

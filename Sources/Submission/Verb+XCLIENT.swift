@@ -12,7 +12,8 @@ extension Session {
         case .complete(let attributes):
             become(attributes)
             await authorizeClient()
-            if await !isOverConnectionLimits() { await greet() }
+            await feelForEarlyTalker()
+            if !isClosing, await !isOverConnectionLimits() { await greet() }
             return Outcome(reply: nil, succeeded: true, isRestart: true)
         }
     }
@@ -50,9 +51,10 @@ extension Session {
         facts.peerName = Self.peerName(attributes, before: facts.peerName)
         if let address = attributes.address {
             clientAddress = address.value ?? .v4(0)
+            facts.isAddressUnknown = address.value == nil
             facts.clientAddress = clientAddress
         }
-        if let port = attributes.port { clientPort = port.value ?? 0 }
+        if let port = attributes.port { clientPort = port.value ?? -1 }
         if let address = attributes.serverAddress?.value { serverAddress = "\(address)" }
         facts.heloName = attributes.helo?.value
         isExtended = attributes.protocolName?.value == "ESMTP"
@@ -88,6 +90,7 @@ final class ForwardedOrigin {
     var name = "unknown"
     /// nil when only other things were said.
     var address: String?
+    var port = "unknown"
     var helo = ""
     var protocolName = ""
     var ident = ""
@@ -104,15 +107,27 @@ final class ForwardedOrigin {
             address = value.value.map { "\($0)" }
             isKnown = true
         }
-        if attributes.port != nil { isKnown = true }
-        if let value = attributes.helo { helo = value.value ?? "" }
-        if let value = attributes.protocolName { protocolName = value.value ?? "" }
+        if let value = attributes.port {
+            port = value.value.map { "\($0)" } ?? "unknown"
+            isKnown = true
+        }
+        if let value = attributes.helo {
+            helo = value.value ?? ""
+            isKnown = true
+        }
+        if let value = attributes.protocolName {
+            protocolName = value.value ?? ""
+            isKnown = true
+        }
         if let value = attributes.ident { ident = value.value ?? "" }
         if let value = attributes.isLocalSource { isLocal = value }
     }
 
     /// `, orig_queue_id=ABC, orig_client=name[addr]` of the client= line.
-    var logText: String {
-        (ident.isEmpty ? "" : ", orig_queue_id=\(ident)") + (isKnown ? ", orig_client=\(name)" + (address.map { "[\($0)]" } ?? "") : "")
+    /// - Parameter withPort: `smtpd_client_port_logging`.
+    func logText(withPort: Bool) -> String {
+        let queue = ident.isEmpty ? "" : ", orig_queue_id=\(ident)"
+        guard isKnown else { return queue }
+        return queue + ", orig_client=\(name)" + (address.map { "[\($0)]" + (withPort ? ":\(port)" : "") } ?? "")
     }
 }

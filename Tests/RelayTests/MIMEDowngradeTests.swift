@@ -74,6 +74,9 @@ import Testing
 
         """
 
+    static let part = "--bb\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\u{FC}\r\n--bb--\r\n"
+    static let convertedPart = "--bb\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n--bb--\r\n"
+
     static let examples: [(message: String, converted: String)] = [
         ("Subject: a\r\n\r\ngr\u{FC}n = x \r\n", "Subject: a\r\n\r\ngr\u{FC}n = x \r\n"),
         (
@@ -82,13 +85,47 @@ import Testing
         ),
         (
             "Content-transfer-encoding: (c)\r\n 8BIT\r\n" + leaf + "\r\n\u{FC}\r\n",
-            "Content-Transfer-Encoding: quoted-printable\r\n" + leaf + "\r\n=C3=BC\r\n"
+            leaf + "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n"
         ),
         (
             leaf + "Content-Transfer-Encoding: 7bit\r\n\r\ngr\u{FC}n = x \r\n",
             leaf + "Content-Transfer-Encoding: 7bit\r\n\r\ngr\u{FC}n = x \r\n"
         ),
         (multipart, convertedMultipart),
+        (
+            "Content-Transfer-Encoding: 7bit\r\nContent-Transfer-Encoding: binary; x\r\nX: y\r\n\r\n\u{FC}\r\n",
+            "Content-Transfer-Encoding: 7bit\r\nX: y\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n"
+        ),
+        (
+            "Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\u{FC}\r\n",
+            "Content-Transfer-Encoding: 7bit\r\n\r\n\u{FC}\r\n"
+        ),
+        // Without a boundary there are no parts, but it is a multipart.
+        (
+            "Content-Type: multipart/mixed\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--bb\r\n\u{FC}\r\n",
+            "Content-Type: multipart/mixed\r\nContent-Transfer-Encoding: 7bit\r\n\r\n--bb\r\n\u{FC}\r\n"
+        ),
+        (
+            "Content-Type: multipart / mixed (c) ; a; (d) boundary (e) = (f) bb (g); x=y\r\n\r\n\(part)",
+            "Content-Type: multipart / mixed (c) ; a; (d) boundary (e) = (f) bb (g); x=y\r\n\r\n\(convertedPart)"
+        ),
+        ("Content-Type: multi(x)part/mixed; boundary=bb\r\n\r\n\(part)", "Content-Type: multi(x)part/mixed; boundary=bb\r\n\r\n\(part)"),
+        // What stands behind a boundary does not matter.
+        (
+            "Content-Type: multipart/mixed; boundary=bb\r\n\r\n\(part.replacing("--bb", with: "--bbx"))",
+            "Content-Type: multipart/mixed; boundary=bb\r\n\r\n\(convertedPart.replacing("--bb", with: "--bbx"))"
+        ),
+        // A header that a boundary ends.
+        (
+            "Content-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\nContent-Transfer-Encoding: 8bit\r\nX: y\r\n\(part)",
+            "Content-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\nX: y\r\nContent-Transfer-Encoding: quoted-printable\r\n\(convertedPart)"
+        ),
+        (
+            leaf + "Content-Transfer-Encoding: 8bit\r\n\r\n\(String(repeating: "x", count: 148))\r\n\(String(repeating: "z", count: 72))\u{FC}\r\n",
+            leaf + "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+                + String(repeating: String(repeating: "x", count: 73) + "=\r\n", count: 2) + "xx\r\n"
+                + String(repeating: "z", count: 72) + "=C3=\r\n=BC\r\n"
+        ),
         ("Subject: no body\r\nContent-Transfer-Encoding: 8bit\r\n", "Subject: no body\r\nContent-Transfer-Encoding: 8bit\r\n"),
         ("", ""),
     ]

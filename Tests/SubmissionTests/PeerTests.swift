@@ -59,9 +59,9 @@ import Testing
         for length in header.indices { #expect(ProxyHeader.parse(Array(header[..<length])) == .incomplete) }
         #expect(ProxyHeader.parse(Self.binary(0, 0, [])) == .complete(.local, length: 16))
         #expect(ProxyHeader.parse(Self.binary(1, 0x31, [])) == .broken("unsupported network protocol"))
-        #expect(ProxyHeader.parse(Self.binary(1, 0x11, [1, 2])) == .broken("short protocol header"))
-        #expect(ProxyHeader.parse(Self.binary(2, 0x11, addresses)) == .broken("unsupported protocol command"))
-        #expect(ProxyHeader.parse(Self.binary(1, 0x11, Array(repeating: 0, count: 5000))) == .broken("network protocol header too long"))
+        #expect(ProxyHeader.parse(Self.binary(1, 0x11, [1, 2])) == .broken("short address field"))
+        #expect(ProxyHeader.parse(Self.binary(2, 0x11, addresses)) == .broken("bad command in proxy header"))
+        #expect(ProxyHeader.parse(Self.binary(1, 0x11, Array(repeating: 0, count: 5000))) == .broken("short version 2 protocol header"))
         var six: [UInt8] = [0x20, 1, 0x0D, 0xB8] + [UInt8](repeating: 0, count: 11) + [7]
         six += six + [0, 1, 0, 2]
         guard case .complete(.proxied(let client, let port, _, let serverPort), _) = ProxyHeader.parse(Self.binary(1, 0x21, six)) else {
@@ -90,7 +90,7 @@ import Testing
             #expect(try await client.line() == nil)
             let warning = #"*: warning: haproxy read: unrecognized protocol header: GET / HTTP/1.0\r\n\r\n"#
             #expect(await server.log.line(matching: warning) != nil)
-            #expect(await server.log.line(matching: "*: disconnect from unknown[127.0.0.1] commands=0/0") != nil)
+            #expect(await server.log.line(matching: "*: disconnect from unknown[127.0.0.1]:* commands=0/0") != nil)
         }
     }
 

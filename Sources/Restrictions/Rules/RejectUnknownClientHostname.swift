@@ -10,7 +10,7 @@ struct RejectUnknownClientHostname: Rule {
         case .none, .malformed, .forged: code = run.environment.codes.unknownClient
         case .temporaryFailure: code = 450
         }
-        let text = "Client host rejected: cannot find your hostname, [\(run.facts.clientAddress)]"
+        let text = "Client host rejected: cannot find your hostname, [\(run.facts.addressText)]"
         return .reject(Replies.make(code, EnhancedStatusCode(4, 7, 25), text))
     }
 }

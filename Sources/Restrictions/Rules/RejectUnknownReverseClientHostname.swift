@@ -8,7 +8,7 @@ struct RejectUnknownReverseClientHostname: Rule {
         guard peer.reverseName == PeerName.unknown.reverseName else { return .dunno }
         var code = run.environment.codes.unknownClient
         if case .temporaryFailure = peer.status { code = 450 }
-        let text = "Client host rejected: cannot find your reverse hostname, [\(run.facts.clientAddress)]"
+        let text = "Client host rejected: cannot find your reverse hostname, [\(run.facts.addressText)]"
         return .reject(Replies.make(code, EnhancedStatusCode(4, 7, 1), text))
     }
 }
