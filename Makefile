@@ -70,7 +70,7 @@ soak: deps-test ## the spool's proofs in their long form, about an hour: SCHEDUL
 	$(SWIFT) build -c release --product postern
 	POSTERN_SPOOL_SCHEDULES=$${SCHEDULES:-100000} "$$($(SWIFT) build -c release --show-bin-path)/spool-soak"
 	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_KILLS=$${KILLS:-200} POSTERN_POWERCUTS=$${POWERCUTS:-60} POSTERN_SOAK_SECONDS=60 POSTERN_SOAK_RATE=2000 Tests/soak.sh
-	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_SLOW_CLIENTS=$${SLOW_CLIENTS:-10000} PYTHONPATH=Tests/Acceptance python3 -m unittest -v test_hostile.Crowds
+	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_SLOW_CLIENTS=$${SLOW_CLIENTS:-10000} POSTERN_SLOW_SECONDS=60 PYTHONPATH=Tests/Acceptance python3 -m unittest -v test_hostile.Crowds
 	POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" POSTERN_SMUGGLING=all PYTHONPATH=Tests/Acceptance python3 -m unittest -v test_smuggling
 
 .PHONY: lint
