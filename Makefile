@@ -20,15 +20,24 @@ run: deps build ## build, make a certificate and an account, serve Conf/demo wit
 	@Tests/install-missing.sh $(DEPS_DEMO)
 	@POSTERN="$$($(SWIFT) build -c release --show-bin-path)/postern" RUN="$(RUN)" Conf/demo/start.sh
 
+# Builds nothing: root's PATH need not have swift, and what root builds the user cannot build again.
 .PHONY: install
-install: build ## install the binary, the unit and the example configuration under DESTDIR and PREFIX
-	install -D -m 755 "$$($(SWIFT) build -c release --show-bin-path)/postern" "$(DESTDIR)$(PREFIX)/sbin/postern"
+install: ## install what `make build` made: binary, units, documents, example configuration; under DESTDIR and PREFIX
+	@[ -x .build/release/postern ] || { echo "there is no .build/release/postern: run 'make build' first, as the user who works here" >&2; exit 1; }
+	install -D -m 755 .build/release/postern "$(DESTDIR)$(PREFIX)/sbin/postern"
 	install -d "$(DESTDIR)$(PREFIX)/share/doc/postern/demo"
-	install -m 644 README.md LICENSE CHANGELOG.md Docs/*.md "$(DESTDIR)$(PREFIX)/share/doc/postern/"
+	install -m 644 LICENSE CHANGELOG.md Docs/*.md "$(DESTDIR)$(PREFIX)/share/doc/postern/"
+	sed 's#(Docs/#(#g' README.md >"$(DESTDIR)$(PREFIX)/share/doc/postern/README.md"; chmod 644 "$(DESTDIR)$(PREFIX)/share/doc/postern/README.md"
 	install -m 644 Conf/demo/*.cf "$(DESTDIR)$(PREFIX)/share/doc/postern/demo/"
 	install -d "$(DESTDIR)$(UNITDIR)"
 	for unit in postern.service postern-unprivileged.service postern-unprivileged.socket; do \
 	  sed 's#@PREFIX@#$(PREFIX)#g' Conf/$$unit >"$(DESTDIR)$(UNITDIR)/$$unit"; chmod 644 "$(DESTDIR)$(UNITDIR)/$$unit"; done
+
+.PHONY: uninstall
+uninstall: ## remove what `make install` with the same DESTDIR, PREFIX and UNITDIR installed; configuration, accounts and queue stay
+	rm -f "$(DESTDIR)$(PREFIX)/sbin/postern"
+	rm -rf "$(DESTDIR)$(PREFIX)/share/doc/postern"
+	cd "$(DESTDIR)$(UNITDIR)" 2>/dev/null && rm -f postern.service postern-unprivileged.service postern-unprivileged.socket || true
 
 ##@ Build
 .PHONY: deps
