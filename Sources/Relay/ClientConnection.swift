@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Notices
 import SMTPCore
 
 /// What a session was doing when its connection ended, in Postfix's words.
@@ -31,6 +32,8 @@ enum ConversationFailure: Error, Sendable, Hashable {
 final class ClientConnection {
     let channel: any Channel
     let feeder: ReplyFeeder
+    /// For a notice to the postmaster; nil unless `notify_classes` asks for one, as far as is known.
+    var transcript: SessionTranscript?
 
     init(channel: any Channel, feeder: ReplyFeeder) {
         self.channel = channel
@@ -39,20 +42,49 @@ final class ClientConnection {
 
     var isOpen: Bool { !feeder.isClosed && feeder.failure == nil }
 
-    func send(_ buffer: ByteBuffer) { channel.writeAndFlush(buffer, promise: nil) }
+    func send(_ buffer: ByteBuffer) {
+        if let transcript { Self.record(buffer, in: transcript) }
+        channel.writeAndFlush(buffer, promise: nil)
+    }
+
+    @inline(never)
+    private static func record(_ commands: ByteBuffer, in transcript: SessionTranscript) {
+        for line in commands.readableBytesView.split(separator: UInt8(ascii: "\n")) { transcript.command(line, .outgoing) }
+    }
 
     func send(_ line: String) { send(ByteBuffer(string: line)) }
 
+    /// A line of an AUTH exchange.
+    func send(secret line: String) {
+        transcript?.secret(.outgoing)
+        channel.writeAndFlush(ByteBuffer(string: line), promise: nil)
+    }
+
+    /// Something happened that the postmaster may want to hear of, once the session is over.
+    func note(_ event: NoticeClasses, _ settings: NoticeSettings) {
+        if transcript == nil {
+            guard settings.recipient(of: event) != nil else { return }
+            transcript = SessionTranscript(beginningWith: " (recorded from here on)")
+        }
+        transcript?.events.formUnion(event)
+    }
+
     /// The next reply, waited for until `timeout` has passed.
     func reply(within timeout: TimeAmount) async throws(ConversationFailure) -> ServerReply {
-        if let reply = feeder.nextReply() { return reply }
+        if let reply = takeReply() { return reply }
         let deadline = NIODeadline.now() + timeout
         while true {
             // Replies that came before the end of the connection still count.
-            if let reply = feeder.nextReply() { return reply }
+            if let reply = takeReply() { return reply }
             try check(deadline)
             await feeder.wait(until: deadline)
         }
+    }
+
+    private func takeReply() -> ServerReply? {
+        let reply = feeder.nextReply()
+        if let reply { transcript?.reply(reply) }
+        return reply
     }
 
     /// Returns once little enough is waiting to be sent.
@@ -74,6 +106,7 @@ final class ClientConnection {
     /// Says good-bye without waiting for the answer (`smtp_skip_quit_response`), then closes.
     func quit() {
         guard isOpen else { return close() }
+        transcript?.command("QUIT".utf8, .outgoing)
         let channel = channel
         channel.writeAndFlush(ByteBuffer(string: "QUIT\r\n")).whenComplete { _ in channel.close(promise: nil) }
         // A peer that does not read must not keep the connection.

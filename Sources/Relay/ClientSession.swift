@@ -1,5 +1,6 @@
 import Authentication
 import NIOCore
+import Notices
 import SMTPCore
 
 /// A connection past its handshake, ready for messages. Confined to its loop.
@@ -13,6 +14,7 @@ final class ClientSession {
     /// The login looked up for it; not in use where the server offers no AUTH.
     var wanted: SASLClient.Credentials?
     let opened: NIODeadline
+    private let notices: NextHopNotices
     /// Messages carried, the present one included (`conn_use=`).
     var uses = 0
     /// The server holds part of a transaction: RSET goes ahead of the next MAIL.
@@ -26,8 +28,10 @@ final class ClientSession {
         settings: ClientSettings,
         capabilities: ServerCapabilities,
         credentials: SASLClient.Credentials?,
-        opened: NIODeadline
+        opened: NIODeadline,
+        notices: NextHopNotices
     ) {
+        self.notices = notices
         self.connection = connection
         self.endpoint = endpoint
         self.settings = settings
@@ -44,12 +48,18 @@ final class ClientSession {
         return now - opened < settings.reuse.timeLimit
     }
 
-    func end() { isSpent ? connection.close() : connection.quit() }
+    func end() {
+        isSpent ? connection.close() : connection.quit()
+        guard let transcript = connection.transcript else { return }
+        connection.transcript = nil
+        notices.sessionEnded(transcript, with: endpoint, settings, on: connection.channel.eventLoop)
+    }
 
     /// `host X said: REPLY (in reply to COMMAND command)`.
     func said(_ reply: ServerReply, inReplyTo command: String) -> DeliveryFailure {
         let text = reply.logText
         if reply.code == 421 { isSpent = true }
+        if reply.code < 400 || reply.isOfSyntax { connection.note(.protocol, settings.notices) }
         guard reply.code >= 400 else {
             // A 2xx or 3xx where it makes no sense: the two sides no longer mean the same command.
             isSpent = true
@@ -69,6 +79,7 @@ final class ClientSession {
 
     func broken(_ failure: ConversationFailure, during phase: Phase) -> DeliveryFailure {
         isSpent = true
+        connection.note(failure, settings.notices)
         return Self.describe(failure, during: phase, with: endpoint)
     }
 

@@ -1,5 +1,6 @@
 import Authentication
 import NIOCore
+import Notices
 import Routing
 import SMTPCore
 import Settings
@@ -19,6 +20,8 @@ extension ClientSettings {
         let problemsBefore = problems.count
         self.dialect = dialect
         self.ownAddresses = ownAddresses
+        syslogName = settings.text("syslog_name")
+        notices = NoticeSettings(settings)
         myHostname = settings.text("myhostname")
         queueDirectory = settings.text("queue_directory")
         minimalBackoff = settings.timeAmount("minimal_backoff_time")

@@ -1,5 +1,6 @@
 import Authentication
 import NIOCore
+import Notices
 import Resolver
 import Routing
 import SMTPCore
@@ -44,6 +45,9 @@ struct ClientSettings: Sendable {
     }
 
     var dialect: Dialect
+    var syslogName: String
+    /// `notify_classes`, and who is told.
+    var notices: NoticeSettings
     var myHostname: String
     var heloName: String
     /// EHLO even to a server whose greeting does not say ESMTP.

@@ -153,7 +153,8 @@ final class DeliveryWorker {
                 credentials: wanted,
                 usesTLS: usesTLS,
                 loop: queue.executor.loop,
-                log: log
+                log: log,
+                notices: queue.environment.notices
             )
         }
         do throws(SessionOpener.Failure) {

@@ -15,6 +15,7 @@ struct RelayEnvironment: Sendable {
     /// What deliveries to a destination known to be dead are logged under.
     let retryLogTag: String
     let slots: ConnectionSlots
+    let notices: NextHopNotices
     let nextProcessID: @Sendable () -> Int
 }
 

@@ -2,6 +2,7 @@ package import LoopTask
 package import MailLog
 package import NIOCore
 import NIOPosix
+import Notices
 package import Resolver
 import SMTPCore
 package import Spool
@@ -25,6 +26,7 @@ package final class RelayAgent: DeliveryAgent {
     private let names: any NameService
     private let log: MailLog
     private let executors: [LoopExecutor]
+    private let noticeBudget = NoticeBudget()
     private let files = NIOThreadPool(numberOfThreads: 4)
     private let processIDs: Mutex<Int>
     private let inbox = Mutex(Inbox())
@@ -59,6 +61,7 @@ package final class RelayAgent: DeliveryAgent {
             queue: configuration.queue,
             retryLogTag: configuration.catalogue.retryLogTag,
             slots: ConnectionSlots(configuration.queue.connectionLimit),
+            notices: NextHopNotices(log: log, ledger: ledger, budget: noticeBudget),
             nextProcessID: { [unowned self] in self.nextProcessID() }
         )
         let coordinator = Coordinator(

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Notices
 import SMTPCore
 import Spool
 
@@ -21,6 +22,7 @@ extension SMTPTransaction {
             }
         }
         if let rest = downgrade?.finish(), rest.readableBytes > 0 { connection.channel.write(encoder.encode(rest), promise: nil) }
+        connection.transcript?.command(".".utf8, .outgoing)
         connection.channel.writeAndFlush(ByteBuffer(staticString: encoder.terminator), promise: nil)
         if encoder.hasFolded { attempt.note("breaking line > \(settings.lineLengthLimit) bytes with <CR><LF>SPACE") }
     }

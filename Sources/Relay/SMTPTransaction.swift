@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import Notices
 import SMTPCore
 import Spool
 
@@ -66,6 +67,8 @@ struct SMTPTransaction {
             phase = .mail
             let mail = try await connection.reply(within: settings.timeouts.mail)
             if isStale(mail) { return .stale }
+            // As good as 250, but not what SMTP has here.
+            if mail.isPositive, mail.code >= 300 { connection.note(.protocol, settings.notices) }
             if !mail.isPositive {
                 // At once: a server that refuses may close before it answers the rest of the flight, and this is the reason that counts.
                 isRefused = true
@@ -98,6 +101,8 @@ struct SMTPTransaction {
             phase = .mail
             let mail = try await exchange(within: settings.timeouts.mail) { writeMail(to: &$0) }
             if isStale(mail) { return .stale }
+            // As good as 250, but not what SMTP has here.
+            if mail.isPositive, mail.code >= 300 { connection.note(.protocol, settings.notices) }
             guard mail.isPositive else {
                 fail(positions, session.said(mail, inReplyTo: "MAIL FROM"))
                 return .closed

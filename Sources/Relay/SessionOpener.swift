@@ -2,6 +2,7 @@ import Authentication
 import MailLog
 import NIOCore
 import NIOPosix
+import Notices
 import SMTPCore
 import TLS
 
@@ -14,6 +15,7 @@ struct SessionOpener {
     let usesTLS: Bool
     let loop: any EventLoop
     let log: MailLog
+    let notices: NextHopNotices
 
     /// Why there is no session.
     enum Failure: Error {
@@ -46,10 +48,12 @@ struct SessionOpener {
                 settings: settings,
                 capabilities: capabilities,
                 credentials: login,
-                opened: opened
+                opened: opened,
+                notices: notices
             )
         } catch {
             connection.quit()
+            if let transcript = connection.transcript { notices.sessionEnded(transcript, with: endpoint, settings, on: loop) }
             throw error
         }
     }
@@ -68,7 +72,9 @@ struct SessionOpener {
         do {
             let channel = try await bootstrap.connect(to: address).get()
             let feeder = try channel.pipeline.syncOperations.handler(type: ReplyFeeder.self)
-            return ClientConnection(channel: channel, feeder: feeder)
+            let connection = ClientConnection(channel: channel, feeder: feeder)
+            if settings.notices.recordsFromStart { connection.transcript = SessionTranscript() }
+            return connection
         } catch {
             throw .connect(connectFailure(ConnectError.text(error)))
         }
@@ -105,7 +111,10 @@ struct SessionOpener {
         }
         connection.send("HELO \(settings.heloName)\r\n")
         let reply = try await self.reply(connection, phase, settings.timeouts.helo)
-        guard reply.isPositive else { throw .handshake(refusal(reply)) }
+        guard reply.isPositive else {
+            if reply.isOfSyntax { connection.note(.protocol, settings.notices) }
+            throw .handshake(refusal(reply))
+        }
         var capabilities = ServerCapabilities()
         capabilities.serverName = String(reply.lines.first?.prefix { $0 != " " } ?? "")
         return try checked(capabilities)
@@ -135,6 +144,7 @@ struct SessionOpener {
         do throws(ConversationFailure) {
             return try await connection.reply(within: timeout)
         } catch {
+            connection.note(error, settings.notices)
             throw .handshake(ClientSession.describe(error, during: phase, with: endpoint))
         }
     }
@@ -241,7 +251,7 @@ struct SessionOpener {
             if (200..<300).contains(reply.code) { return credentials }
             guard reply.code == 334 else { throw .handshake(authenticationRejected(reply, sasl)) }
             do throws(SASLClient.Failure) {
-                connection.send("\(try client.step(challenge: String(reply.lines.first ?? "")))\r\n")
+                connection.send(secret: "\(try client.step(challenge: String(reply.lines.first ?? "")))\r\n")
             } catch {
                 connection.send("*\r\n")
                 throw .handshake(cannotAuthenticate(error))

@@ -181,6 +181,18 @@ package final class Spool: Sendable, DeliveryLedger {
 
     package func record(_ report: DeliveryReport) { core.record(report) }
 
+    package func submit(_ message: GeneratedMessage) async throws {
+        let now = core.clock.wallTime()
+        let incoming = IncomingMessage(id: message.id, envelope: message.envelope, content: message.content, arrival: now)
+        try await withCheckedThrowingContinuation { accept(incoming, receipt: SubmissionReceipt($0)) }
+    }
+
+    private final class SubmissionReceipt: AcceptReceipt {
+        private let continuation: CheckedContinuation<Void, any Error>
+        init(_ continuation: CheckedContinuation<Void, any Error>) { self.continuation = continuation }
+        func completed(_ result: Result<Void, SpoolError>) { continuation.resume(with: result.mapError { $0 as any Error }) }
+    }
+
     // MARK: Manual mode
 
     /// With ``SpoolOptions/isManual``: does what is pending, as one turn of the writer would, and returns whether there was anything.

@@ -102,6 +102,8 @@ package protocol DeliveryLedger: AnyObject, Sendable {
     /// Takes the report of a job exactly once. Deferred recipients are tried again after a back-off between `minimal_backoff_time` and
     /// `maximal_backoff_time`; a message without recipients left is removed. Durable within 100 ms.
     func record(_ report: DeliveryReport)
+    /// Puts a message of the server's own into the queue that belongs to no attempt; returns when it is durable.
+    func submit(_ message: GeneratedMessage) async throws
 }
 
 /// The spool's view of the relay. Called on any thread; must not block. Each job is answered by exactly one report.

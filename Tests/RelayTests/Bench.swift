@@ -41,7 +41,9 @@ extension DeliveryReport {
 
 /// Collects the reports a spool would write down.
 final class TestLedger: DeliveryLedger {
-    private let state = Mutex((next: UInt64(0xB000000000), reports: [DeliveryReport](), fails: false))
+    private let state = Mutex(
+        (next: UInt64(0xB000000000), reports: [DeliveryReport](), submitted: [GeneratedMessage](), fails: false)
+    )
 
     struct NoID: Error {}
 
@@ -62,6 +64,11 @@ final class TestLedger: DeliveryLedger {
     }
 
     func record(_ report: DeliveryReport) { state.withLock { $0.reports.append(report) } }
+
+    /// Messages that belong to no attempt.
+    var submitted: [GeneratedMessage] { state.withLock { $0.submitted } }
+
+    func submit(_ message: GeneratedMessage) async throws { state.withLock { $0.submitted.append(message) } }
 }
 
 /// Keeps what was logged.

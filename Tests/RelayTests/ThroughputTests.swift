@@ -17,6 +17,7 @@ import Testing
         var reported: Int { count.withLock { $0 } }
         func reserveQueueID() async throws -> QueueID { QueueID(rawValue: 1) }
         func record(_ report: DeliveryReport) { count.withLock { $0 += 1 } }
+        func submit(_ message: GeneratedMessage) async throws {}
     }
 
     private struct NoLog: LogSink {
