@@ -31,7 +31,7 @@ package final class SessionTranscript {
     package static let headLimit = 4 * 1024
     package static let tailLimit = 12 * 1024
     package static let lineLimit = 512
-    private static let foldColumn = 78
+    private static let foldColumn = 79
 
     package init() {}
 
@@ -69,7 +69,10 @@ package final class SessionTranscript {
 
     /// Everything until ``headLimit`` is reached, from then on the latest.
     private func append(_ line: String) {
-        if tail.isEmpty, leftOut == 0, head.utf8.count + line.utf8.count <= Self.headLimit { return head += line }
+        if tail.isEmpty, leftOut == 0, head.utf8.count + line.utf8.count <= Self.headLimit {
+            head += line
+            return
+        }
         tail.append(line)
         tailSize += line.utf8.count
         while tailSize > Self.tailLimit, let oldest = tail.popFirst() {

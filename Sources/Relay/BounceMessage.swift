@@ -97,12 +97,17 @@ struct BounceMessage {
         case .delay: writeDelays(line)
         case .success: writeSuccesses(line)
         }
+        if kind == .failure, isForPostmaster { return }
         line("\(isHeaderOnly ? "The header of the message" : "The message") is attached. If you need help, write to postmaster")
         line("and include this report.")
         line("")
     }
 
     private func writeFailures(_ line: (String) -> Void) {
+        if isForPostmaster {
+            for entry in entries { writeReason(entry, line) }
+            return
+        }
         line(
             hasExpired
                 ? "Your message could not be delivered in the time allowed for it;"

@@ -85,10 +85,12 @@ struct BounceSettings: Sendable {
     var sizeLimit: Int
     /// `disable_verp_bounces`: bounces of mail sent with XVERP go to its plain sender.
     var disablesVERPBounces: Bool
-    /// What cannot be returned because it came from nobody goes to the postmaster (`notify_classes` has `2bounce`).
+    /// What cannot be returned because it came from nobody goes to the postmaster (`notify_classes` has `2bounce`, or `bounce`).
     var notifiesDoubleBounces: Bool
     /// `2bounce_notice_recipient`.
     var doubleBounceRecipient: Address
+    /// `bounce_notice_recipient`: has a copy of each bounce's header, where `notify_classes` has `bounce`.
+    var bounceNoticeRecipient: Address?
     /// `double_bounce_sender`: notices about its mail end here.
     var doubleBounceSender: Address
     /// `delay_warning_time`, seconds: the sender of older mail is told that it waits. 0 is never.
@@ -101,26 +103,20 @@ struct BounceSettings: Sendable {
     var maximalQueueLifetime: Double
 
     init(_ settings: ServiceSettings) {
-        let origin = settings.text("myorigin")
         syslogName = settings.text("syslog_name")
         myHostname = settings.text("myhostname")
         mailName = settings.text("mail_name")
         sizeLimit = settings.integer("bounce_size_limit")
         disablesVERPBounces = settings.bool("disable_verp_bounces")
-        let classes = settings.keywords("notify_classes")
-        notifiesDoubleBounces = classes.contains("2bounce")
-        doubleBounceRecipient = Self.address(settings.text("2bounce_notice_recipient"), origin: origin)
-        doubleBounceSender = Self.address(settings.text("double_bounce_sender"), origin: origin)
+        let notices = NoticeSettings(settings)
+        notifiesDoubleBounces = notices.classes.contains(.doubleBounce)
+        doubleBounceRecipient = notices.doubleBounceRecipient
+        bounceNoticeRecipient = notices.classes.contains(.bounce) ? notices.bounceRecipient : nil
+        doubleBounceSender = notices.sender
         delayWarningTime = settings.seconds("delay_warning_time")
         confirmsDelayCleared = settings.bool("confirm_delay_cleared")
-        let notices = NoticeSettings(settings)
         delayNoticeRecipient = notices.classes.contains(.delay) ? notices.delayRecipient : nil
         maximalQueueLifetime = settings.seconds("maximal_queue_lifetime")
-    }
-
-    private static func address(_ text: String, origin: String) -> Address {
-        guard let at = text.lastIndex(of: "@") else { return Address(localPart: text, domain: origin) }
-        return Address(localPart: String(text[..<at]), domain: String(text[text.index(after: at)...]))
     }
 }
 

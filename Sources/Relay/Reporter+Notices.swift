@@ -12,6 +12,8 @@ extension Reporter {
         var isForPostmaster: Bool
         /// There is one for each recipient.
         var isOneOfMany = false
+        /// Of what is told to the sender as well: with the header of the message only.
+        var isCopy = false
     }
 
     /// A notice that is written.
@@ -21,7 +23,7 @@ extension Reporter {
     }
 
     /// What is to be told after one attempt, and to whom: failures in one notice and successes in another. With XVERP each failure has a notice
-    /// of its own, to the sender that this recipient was served with (`disable_verp_bounces`).
+    /// of its own, to the sender that this recipient was served with (`disable_verp_bounces`). The postmaster's copy is one for all failures.
     func notices(of job: DeliveryJob, _ failures: [Int], _ successes: [Int], forPostmaster: Bool) -> [Notice] {
         func notice(_ recipients: some Sequence<Int>, _ kind: BounceMessage.Kind) -> Notice? {
             let recipients = Array(recipients)
@@ -42,7 +44,11 @@ extension Reporter {
             )
         }
         let rest = notice(failures.dropFirst(alone.count), .failure)
-        return own + [rest, notice(successes, .success)].compactMap { $0 }
+        var copy: Notice?
+        if let reader = configuration.bounce.bounceNoticeRecipient, !forPostmaster, !failures.isEmpty {
+            copy = Notice(recipients: failures, kind: .failure, reader: reader, isForPostmaster: true, isCopy: true)
+        }
+        return own + [rest, copy, notice(successes, .success)].compactMap { $0 }
     }
 
     /// The sender, also where each recipient was served with one of its own, and the postmaster.

@@ -115,8 +115,9 @@ struct Reporter: Sendable {
         generated.reserveCapacity(notices.count)
         var failed: (ByteBuffer, isHeaderOnly: Bool)?
         for notice in notices {
-            let returned = if let failed, notice.kind == .failure { failed } else { try await original(of: job, for: notice, share) }
-            if notice.kind == .failure { failed = returned }
+            let isOfFailure = notice.kind == .failure && !notice.isCopy
+            let returned = if let failed, isOfFailure { failed } else { try await original(of: job, for: notice, share) }
+            if isOfFailure { failed = returned }
             let entries = notice.recipients.map { BounceMessage.Entry(recipient: job.envelope.recipients[$0], result: verdicts[$0]) }
             let bounce = BounceMessage(
                 original: job.id,
@@ -155,7 +156,7 @@ struct Reporter: Sendable {
     private func original(of job: DeliveryJob, for notice: Notice, _ share: Int) async throws -> (ByteBuffer, isHeaderOnly: Bool) {
         let content = job.content
         let isTooLong = settings.sizeLimit > 0 && content.size > settings.sizeLimit || notice.isOneOfMany && content.size > share
-        let isHeaderOnly = notice.kind != .failure || job.envelope.returns == .headers || isTooLong
+        let isHeaderOnly = notice.kind != .failure || notice.isCopy || job.envelope.returns == .headers || isTooLong
         let headerLimit = notice.isOneOfMany ? min(share, Self.maximumHeaderLength) : Self.maximumHeaderLength
         let length = isHeaderOnly ? min(content.size, headerLimit) : content.size
         let bytes: ByteBuffer

@@ -82,6 +82,35 @@ import Testing
         try await bench.end()
     }
 
+    /// Compared with Postfix: the sender's bounce, and a copy with the header only, from the sender of notices; `bounce` implies `2bounce`.
+    @Test(arguments: [false, true]) func postmasterHasACopyOfEachBounce(onDisk: Bool) async throws {
+        let bench = try RelayBench(
+            ["notify_classes": "bounce", "bounce_notice_recipient": "boss@y.example", "2bounce_notice_recipient": "other@y.example"],
+            routes: Self.route
+        )
+        let content = TestContent(bytes: ByteBuffer(string: "Subject: lost\r\nX-A: b\r\n\r\nbody\r\n"), isOnDisk: onDisk)
+        let report = try await bench.deliver(bench.job(from: "s@y.example", to: ["u@x.example", "w@x.example"], content))
+        try #require(report.bounces.count == 2)
+        let (bounce, copy) = (report.bounces[0], report.bounces[1])
+        #expect(bounce.envelope.sender == .null)
+        #expect(String(buffer: bounce.content).contains("\r\nbody\r\n"))
+        #expect(copy.envelope.sender.description == "double-bounce@mail.example.com")
+        #expect(copy.envelope.recipients.map(\.address.description) == ["boss@y.example"])
+        let text = String(buffer: copy.content)
+        for part in [
+            "Subject: Postmaster Copy: Undelivered Mail\r\nTo: boss@y.example\r\nAuto-Submitted: auto-generated\r\n",
+            "<u@x.example>: no such thing\r\n\r\n<w@x.example>: no such thing\r\n\r\n--",
+            "Content-Description: Undelivered Message Headers\r\nContent-Type: text/rfc822-headers\r\n",
+            "Return-Path: <s@y.example>\r\nSubject: lost\r\nX-A: b\r\n\r\n--",
+        ] { #expect(text.contains(part), "\(part) in \(text)") }
+        #expect(!text.contains("body"))
+        #expect(bench.log.line("postmaster non-delivery notification: \(copy.id)") != nil)
+        let double = try #require(try await bench.deliver(bench.job(from: "", to: ["u@x.example"], content)).bounce)
+        #expect(double.envelope.recipients.map(\.address.description) == ["other@y.example"])
+        #expect(String(buffer: double.content).contains("\r\nbody\r\n"))
+        try await bench.end()
+    }
+
     @Test func expiredMessagesAreReturned() async throws {
         let bench = try RelayBench(routes: Self.route)
         let job = bench.job(to: ["v@later.example"], age: 500_000, isExpired: true)

@@ -32,7 +32,8 @@ import Testing
     func sessions(_ example: Case) async throws {
         let bench = try RelayBench(["notify_classes": "protocol", "error_notice_recipient": "boss@y.example"])
         let server = try await FaultyServer.started(FaultyServer.Script(actions: [example.stage: example.action]), on: bench.group)
-        _ = try await bench.deliver(bench.job(to: ["a@[127.0.0.1]:\(server.port)"]))
+        let port = server.port
+        _ = try await bench.deliver(bench.job(to: ["a@[127.0.0.1]:\(port)"]))
         // A connection that can be used again is kept for a while.
         if example.isTold { try await Self.wait(for: bench.ledger) }
         try await server.stop()
@@ -45,7 +46,7 @@ import Testing
         let text = String(buffer: notice.content)
         for part in [
             "From: Mail Delivery System <MAILER-DAEMON@mail.example.com>\r\nTo: Postmaster <boss@y.example>\r\n"
-                + "Subject: Postfix SMTP client: errors from 127.0.0.1[127.0.0.1]:\(server.port)\r\n",
+                + "Subject: Postfix SMTP client: errors from 127.0.0.1[127.0.0.1]:\(port)\r\n",
             "Transcript of session follows.\r\n\r\n In:  220", "\r\n Out: EHLO mail.example.com\r\n", "\r\n Out: MAIL FROM:<s@y.example>",
         ] { #expect(text.contains(part), "\(part) in \(text)") }
         #expect(!text.contains("hello"))

@@ -103,7 +103,7 @@ extension Parameter {
         .init("newaliases_path", .path, .c, .noEffect(.onePackage), "/usr/bin/newaliases"),
         .init(
             "notify_classes",
-            .options(["2bounce", "data", "delay", "policy", "protocol", "resource", "software"], notYet: ["bounce"]),
+            .options(["bounce", "2bounce", "data", "delay", "policy", "protocol", "resource", "software"]),
             .a,
             .honoured,
             "resource, software"
