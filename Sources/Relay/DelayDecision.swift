@@ -16,7 +16,9 @@ enum DelayDecision: Sendable, Hashable {
     ///   - isTold: this decision has been made for the message before.
     init(about waiting: [Int], of envelope: Envelope, age: Double, isTold: Bool, _ settings: BounceSettings) {
         self = .none
-        guard settings.delayWarningTime > 0, age >= settings.delayWarningTime, !isTold, !waiting.isEmpty, !envelope.sender.isNull else { return }
+        guard settings.delayWarningTime > 0, age >= settings.delayWarningTime, !isTold, !waiting.isEmpty, !envelope.sender.isNull else {
+            return
+        }
         if envelope.sender == settings.doubleBounceSender {
             self = .discard
             return

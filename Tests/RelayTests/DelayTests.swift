@@ -170,12 +170,14 @@ import Testing
         try await bench.end()
     }
 
-    @Test(arguments: [
-        // confirm_delay_cleared, told, NOTIFY of each recipient; who is reported.
-        (true, true, [[], .delay, .never, .failure, [.failure, .delay]], [0, 1, 4]), (false, true, [[]], []), (true, false, [[]], []),
-        // Success that is to be told anyway is told once.
-        (true, true, [[.success, .delay], .success], [0, 1]), (false, true, [.success, []], [0]),
-    ] as [(Bool, Bool, [NotifyConditions], [Int])])
+    @Test(
+        arguments: [
+            // confirm_delay_cleared, told, NOTIFY of each recipient; who is reported.
+            (true, true, [[], .delay, .never, .failure, [.failure, .delay]], [0, 1, 4]), (false, true, [[]], []), (true, false, [[]], []),
+            // Success that is to be told anyway is told once.
+            (true, true, [[.success, .delay], .success], [0, 1]), (false, true, [.success, []], [0]),
+        ] as [(Bool, Bool, [NotifyConditions], [Int])]
+    )
     func clearedDelay(_ example: (confirms: Bool, isTold: Bool, notify: [NotifyConditions], reported: [Int])) async throws {
         let bench = try RelayBench(
             Self.warned.merging(["confirm_delay_cleared": example.confirms ? "yes" : "no"]) { $1 },

@@ -108,7 +108,9 @@ struct SpoolModel: Sendable {
     /// after it is lost and may never appear.
     private mutating func settle(_ id: QueueID, _ left: [String], _ isToldOfDelay: Bool, _ how: String) throws {
         guard let message = messages[id] else { return }
-        let matching = message.states.indices.filter { message.states[$0].left == left && message.states[$0].isToldOfDelay == isToldOfDelay }
+        let matching = message.states.indices.filter {
+            message.states[$0].left == left && message.states[$0].isToldOfDelay == isToldOfDelay
+        }
         guard let first = matching.first, let last = matching.last else {
             throw BrokenPromise("\(id) \(how) \(left), told of delay \(isToldOfDelay), expected one of \(message.states)")
         }
@@ -132,8 +134,8 @@ struct SpoolModel: Sendable {
     /// All that was reported so far is durable.
     mutating func settled() {
         for id in ids {
-            guard let message = messages[id], !message.isFinished, !message.mayBeDeleted, message.isPromised, let last = message.states.last,
-                !last.left.isEmpty
+            guard let message = messages[id], !message.isFinished, !message.mayBeDeleted, message.isPromised,
+                let last = message.states.last, !last.left.isEmpty
             else { continue }
             for notice in message.states.flatMap(\.notices) { acknowledged(notice) }
             change(id) { $0.states = [State(left: last.left, isToldOfDelay: last.isToldOfDelay)] }

@@ -42,7 +42,9 @@ import Testing
         // Mail that comes and goes until the segment that the message is in has gone.
         for _ in 0..<40 {
             let (other, _) = try bench.accept(again, size: 2_500)
-            while let job = second.take() { again.record(DeliveryReport(id: job.id, outcomes: job.envelope.recipients.map { _ in .delivered })) }
+            while let job = second.take() {
+                again.record(DeliveryReport(id: job.id, outcomes: job.envelope.recipients.map { _ in .delivered }))
+            }
             again.turn()
             #expect(other != id)
         }
