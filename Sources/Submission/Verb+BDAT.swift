@@ -1,5 +1,6 @@
 import MailLog
 import NIOCore
+import Notices
 import Restrictions
 import SMTPCore
 
@@ -38,6 +39,8 @@ extension Session {
         if reply.isPositive {
             errorCount = 0
             junkCount = 0
+            // Compared with smtpd(8): what went wrong before a message that was taken is told to nobody.
+            transcript?.events = []
         }
         return .reply(reply)
     }

@@ -2,6 +2,7 @@ import Cleanup
 import HandOff
 import MailLog
 import NIOCore
+import Notices
 import Resolver
 import Restrictions
 import SMTPCore
@@ -29,6 +30,8 @@ extension Session {
         if reply.isPositive {
             errorCount = 0
             junkCount = 0
+            // Compared with smtpd(8): what went wrong before a message that was taken is told to nobody.
+            transcript?.events = []
         }
         return .reply(reply)
     }

@@ -81,6 +81,7 @@ class BesidePostfix(Case):
         "lost": lambda port: session(port, "FOO", *ENVELOPE, "RCPT TO:<b@dest.example>", content=CONTENT, is_lost=True),
         # Nobody is told of these.
         "fine": lambda port: session(port, *ENVELOPE, "RCPT TO:<fine@dest.example>", content=CONTENT),
+        "forgiven": lambda port: session(port, "FOO", *ENVELOPE, "RCPT TO:<forgiven@dest.example>", content=CONTENT),
         "only lost": lambda port: session(port, *ENVELOPE, "RCPT TO:<b@dest.example>", content=CONTENT, is_lost=True),
     }
 
@@ -90,10 +91,10 @@ class BesidePostfix(Case):
         # Bounced: the sender's report and a copy; then what came from nobody, and a bounce that cannot be delivered.
         for sender, recipient in (("s@origin.example", "a@bad.example"), ("", "b@bad.example"), ("s@worse.example", "a@bad.example")):
             session(port, "EHLO x", f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>", content=CONTENT)
-        # 5 sessions, 2 copies of bounces, 2 double bounces; 1 report to the sender, 1 message.
-        stored = sink.wait(11, 40)
+        # 5 sessions, 2 copies of bounces, 2 double bounces; 1 report to the sender, 2 messages.
+        stored = sink.wait(12, 40)
         notices = [Notice(m) for m in stored if b"@notice.example" in m]
-        self.assertEqual(len(stored), 11)
+        self.assertEqual(len(stored), 12)
         for notice in notices:
             self.assertEqual([d for p in notice.message.walk() for d in p.defects], [])
         return notices
