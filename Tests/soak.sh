@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 failed=0
-for pattern in test_powercut.py test_kill.py test_diskfull.py test_poison.py test_generations.py; do
+for pattern in test_powercut.py test_kill.py test_diskfull.py test_poison.py test_generations.py test_service.py; do
     python3 -m unittest discover -v -s Tests/Acceptance -p "$pattern" || failed=1
 done
 # Many connections: as many of twenty thousand as this machine has descriptors for.

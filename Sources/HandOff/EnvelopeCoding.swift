@@ -88,6 +88,17 @@ extension Recipient {
 }
 
 extension Envelope {
+    /// About what it takes in a frame, and in memory.
+    var encodedLength: Int {
+        let origin = [
+            origin.clientName, origin.clientAddress, origin.heloName, origin.protocolName, origin.saslMethod, origin.saslUsername,
+        ]
+        let texts = origin.reduce(envelopeID.utf8.count + sender.localPart.utf8.count + (sender.domain?.utf8.count ?? 0)) {
+            $0 + $1.utf8.count
+        }
+        return recipients.reduce(64 + texts) { $0 + $1.encodedLength }
+    }
+
     /// Whether what ends up in a command or a report stays on its line. Every parser of this server sees to that; a smtpd role in other hands
     /// need not have used them.
     var staysOnItsLine: Bool {

@@ -45,6 +45,11 @@ extension HandOffFrame {
     /// What the recipients of one message may take (``SMTPCore/Recipient/encodedLength``). A frame that is too large would end the
     /// connection, and with it other clients' messages.
     package static let recipientsLimit = 16 << 20
+    /// Messages of one connection that may be arriving in chunks, each with a file of its own, and what their envelopes may take together
+    /// (``SMTPCore/Envelope/encodedLength``; a single one may take more). The smtpd role begins no more until one ends; one that does all
+    /// the same is refused for want of space.
+    package static let openMessageLimit = 4_096
+    static let openEnvelopesLimit = 64 << 20
     /// RFC 1035 section 2.3.4; an address literal is shorter.
     static let maximumDomainLength = 255
 

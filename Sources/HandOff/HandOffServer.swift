@@ -87,7 +87,11 @@ package final class HandOffServer: ChannelDuplexHandler {
     private var reader = FrameReader()
     private var leases = LeasedIDs()
     private var isLeasing = false
-    private var large: [QueueID: any LargeMessageIntake] = [:]
+    private var large: [QueueID: (message: any LargeMessageIntake, envelopeLength: Int)] = [:]
+    /// Of all in ``large``.
+    private var envelopesLength = 0
+    /// Messages that were begun when there were too many; as many as an honest peer could have begun are remembered.
+    private var refused: Set<QueueID> = []
     private var results: CompletedResults?
     private var storageReports: RepeatedTask?
     private var unwritten = 0
@@ -136,7 +140,7 @@ package final class HandOffServer: ChannelDuplexHandler {
     }
 
     package func channelInactive(context: ChannelHandlerContext) {
-        for message in large.values { message.abort() }
+        for (message, _) in large.values { message.abort() }
         large = [:]
         results = nil
         storageReports?.cancel()
@@ -148,24 +152,62 @@ package final class HandOffServer: ChannelDuplexHandler {
         guard let results else { return }
         switch frame {
         case .message(let id, let envelope, let content):
-            let receipt = IntakeReceipt(id: id, size: content.readableBytes, results: results)
+            let receipt = IntakeReceipt(id: id, size: content.readableBytes + envelope.encodedLength, results: results)
             unwritten += receipt.size
             guard try claim(id), envelope.staysOnItsLine else { return receipt.completed(.writeError) }
             intake.accept(id, envelope, content, receipt: receipt)
         case .begin(let id, let envelope):
             // Without it, the commit is refused.
-            if try claim(id), envelope.staysOnItsLine { large[id] = intake.begin(id, envelope) }
+            if try claim(id), envelope.staysOnItsLine { begin(id, envelope) }
         case .chunk(let id, let bytes): append(bytes, to: id, context)
         case .amend(let id, let envelope):
-            if envelope.staysOnItsLine { large[id]?.amend(envelope) } else { large.removeValue(forKey: id)?.abort() }
-        case .commit(let id):
-            let receipt = IntakeReceipt(id: id, size: 0, results: results)
-            if let message = large.removeValue(forKey: id) { message.commit(receipt: receipt) } else { receipt.completed(.writeError) }
-        case .abort(let id): large.removeValue(forKey: id)?.abort()
+            amend(id, envelope)
+        case .commit(let id): commit(id, results)
+        case .abort(let id):
+            refused.remove(id)
+            abort(id)
         case .requestQueueIDs: try lease(on: context.channel)
         case .flush(let domain): intake.flush(domain: domain)
         default: throw MalformedFrame()
         }
+    }
+
+    private func begin(_ id: QueueID, _ envelope: Envelope) {
+        let length = envelope.encodedLength
+        guard large.count < HandOffFrame.openMessageLimit, large.isEmpty || envelopesLength + length <= HandOffFrame.openEnvelopesLimit
+        else {
+            if refused.count < HandOffFrame.openMessageLimit { refused.insert(id) }
+            return
+        }
+        large[id] = (intake.begin(id, envelope), length)
+        envelopesLength += length
+    }
+
+    private func amend(_ id: QueueID, _ envelope: Envelope) {
+        guard let (message, old) = large[id] else { return }
+        let length = envelope.encodedLength
+        guard envelope.staysOnItsLine, large.count == 1 || envelopesLength - old + length <= HandOffFrame.openEnvelopesLimit else {
+            return abort(id)
+        }
+        envelopesLength += length - old
+        large[id] = (message, length)
+        message.amend(envelope)
+    }
+
+    private func abort(_ id: QueueID) {
+        guard let (message, length) = large.removeValue(forKey: id) else { return }
+        envelopesLength -= length
+        message.abort()
+    }
+
+    private func commit(_ id: QueueID, _ results: CompletedResults) {
+        guard let (message, length) = large.removeValue(forKey: id) else {
+            let result: HandOffResult = refused.remove(id) == nil ? .writeError : .insufficientStorage
+            return IntakeReceipt(id: id, size: 0, results: results).completed(result)
+        }
+        envelopesLength -= length
+        unwritten += length
+        message.commit(receipt: IntakeReceipt(id: id, size: length, results: results))
     }
 
     /// An id is good for one message, and only on the connection it was leased to, or if an earlier queue role leased it. False where that
@@ -181,7 +223,7 @@ package final class HandOffServer: ChannelDuplexHandler {
     }
 
     private func append(_ bytes: ByteBuffer, to id: QueueID, _ context: ChannelHandlerContext) {
-        guard let message = large[id] else { return }
+        guard let message = large[id]?.message else { return }
         let count = bytes.readableBytes
         unwritten += count
         let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)

@@ -2,14 +2,26 @@ package import NIOCore
 import NIOPosix
 package import SMTPCore
 
+/// What the smtpd role waits for, and how long.
+package struct HandOffLimits: Sendable {
+    /// For a queue role that is being restarted.
+    package var reconnect = TimeAmount.seconds(20)
+    /// For the answer to a commit: what is stored later than this may come a second time, as the client sends it again.
+    package var answer = TimeAmount.seconds(300)
+    /// Messages that may be arriving in chunks at the same time; further ones wait for one of them to end.
+    package var openMessages = HandOffFrame.openMessageLimit
+
+    package init() {}
+
+    /// With a fair part of so many descriptors, which the queue role has, too.
+    package init(descriptors: Int) { openMessages = min(max(descriptors / 8, 16), HandOffFrame.openMessageLimit) }
+}
+
 /// The smtpd role's end: one for each event loop, over a socketpair to the queue role. All methods are called on that loop.
 ///
 /// When the queue role ends, what is in flight fails (the client gets 451 and tries again), and new messages wait for ``attach(_:)`` with a
-/// fresh socket, up to ``reconnectLimit``. When it is replaced, nothing fails: it finishes what has been begun (``HandOffConnection``).
+/// fresh socket, up to ``HandOffLimits/reconnect``. When it is replaced, nothing fails: it finishes what has been begun (``HandOffConnection``).
 package final class QueueHandOff: MessageHandOff {
-    /// How long a message waits for a queue role that is being restarted.
-    static let reconnectLimit = TimeAmount.seconds(20)
-
     package let loop: any EventLoop
     package private(set) var storageIsShort = false
     private var connection: HandOffConnection?
@@ -18,7 +30,12 @@ package final class QueueHandOff: MessageHandOff {
     private var idWaiters = WaiterList<Void>()
     private var connectionWaiters = WaiterList<Void>()
 
-    package init(loop: any EventLoop) { self.loop = loop }
+    fileprivate let limits: HandOffLimits
+
+    package init(loop: any EventLoop, limits: HandOffLimits = HandOffLimits()) {
+        self.loop = loop
+        self.limits = limits
+    }
 
     /// Adopts a connected stream socket to the queue role, at start or after the queue role was restarted.
     package func attach(_ descriptor: CInt) {
@@ -46,7 +63,7 @@ package final class QueueHandOff: MessageHandOff {
     package func reserveQueueID() async throws(HandOffFailure) -> QueueID {
         while true {
             if let id = takeID() { return id }
-            guard await idWaiters.wait(on: loop, atMost: Self.reconnectLimit) != nil else {
+            guard await idWaiters.wait(on: loop, atMost: limits.reconnect) != nil else {
                 throw .unavailable("the queue role does not answer")
             }
         }
@@ -85,7 +102,7 @@ package final class QueueHandOff: MessageHandOff {
     func usableConnection() async throws(HandOffFailure) -> HandOffConnection {
         while true {
             if let connection { return connection }
-            guard await connectionWaiters.wait(on: loop, atMost: Self.reconnectLimit) != nil else {
+            guard await connectionWaiters.wait(on: loop, atMost: limits.reconnect) != nil else {
                 throw .unavailable("the queue role does not answer")
             }
         }
@@ -135,7 +152,7 @@ private final class QueueHandOffHandler: ChannelInboundHandler {
 
     /// The connection over `channel`, which this handler is in.
     func connection(_ channel: any Channel) -> HandOffConnection {
-        let connection = self.connection ?? HandOffConnection(channel)
+        let connection = self.connection ?? HandOffConnection(channel, owner.limits)
         self.connection = connection
         return connection
     }

@@ -27,10 +27,9 @@ final class QueueTransfer: MessageTransfer {
 
     func relieve() async throws(HandOffFailure) {
         guard content != nil else { return }
-        if connection == nil {
-            let connection = try await owner.usableConnection()
-            connection.begin(id, envelope)
-            self.connection = connection
+        while connection == nil {
+            let candidate = try await owner.usableConnection()
+            if try await candidate.begin(id, envelope) { connection = candidate }
         }
         try await sendChunks()
     }

@@ -100,8 +100,7 @@ package final class ContentWriter: Sendable {
             finish(envelope, arrival, receipt)
         case .abort:
             progress.withLock { progress in
-                if progress.file != nil { try? core.fileSystem.unlink(core.paths.content(id)) }
-                progress.file = nil
+                remove(&progress)
                 progress.error = .closed
             }
         }
@@ -109,23 +108,47 @@ package final class ContentWriter: Sendable {
 
     private func write(_ bytes: ByteBuffer, _ progress: inout Progress) -> SpoolError? {
         if let error = progress.error { return error }
-        do throws(FileSystemError) {
+        do throws(SpoolError) {
             let file = try open(&progress)
-            try file.write([bytes], at: progress.written)
+            guard core.contentRoom.hasRoom(for: bytes.readableBytes) else { throw .insufficientStorage }
+            do throws(FileSystemError) { try file.write([bytes], at: progress.written) } catch { throw SpoolError(writing: error) }
         } catch {
-            progress.error = error.isOutOfSpace ? .insufficientStorage : .writeFailed(error.description)
-            return progress.error
+            // What it took is given back at once, whenever its sender comes to an end.
+            remove(&progress)
+            progress.error = error
+            return error
         }
         count(bytes, &progress)
         return nil
     }
 
-    private func open(_ progress: inout Progress) throws(FileSystemError) -> any SpoolFile {
+    private func open(_ progress: inout Progress) throws(SpoolError) -> any SpoolFile {
         if let file = progress.file { return file }
+        if case .refused(let isFirst) = core.contentRoom.takePlace() {
+            if isFirst { core.observer.spoolEvent(.housekeepingFailed("too many large messages at the same time: some are refused")) }
+            throw .insufficientStorage
+        }
         progress.failedFlushes = core.contentFlushes.failures
-        let file = try core.fileSystem.create(core.paths.content(id))
-        progress.file = file
-        return file
+        do throws(FileSystemError) {
+            let file = try core.fileSystem.create(core.paths.content(id))
+            progress.file = file
+            return file
+        } catch {
+            core.contentRoom.returnPlace()
+            throw SpoolError(writing: error)
+        }
+    }
+
+    private func close(_ progress: inout Progress) {
+        guard progress.file != nil else { return }
+        progress.file = nil
+        core.contentRoom.returnPlace()
+    }
+
+    /// Closes and removes the file, if it is this message's: one that was there before is another's.
+    private func remove(_ progress: inout Progress) {
+        if progress.file != nil { try? core.fileSystem.unlink(core.paths.content(id)) }
+        close(&progress)
     }
 
     /// Continues the checksums of the blocks.
@@ -146,19 +169,19 @@ package final class ContentWriter: Sendable {
     private func finish(_ envelope: Envelope, _ arrival: Double, _ receipt: any AcceptReceipt) {
         let result: Result<MessageRecord, SpoolError> = progress.withLock { progress in
             if let error = progress.error { return .failure(error) }
-            do throws(FileSystemError) {
-                try open(&progress).sync()
+            do throws(SpoolError) {
+                let file = try open(&progress)
+                do throws(FileSystemError) { try file.sync() } catch { throw .writeFailed(error.description) }
             } catch {
-                progress.error = error.isOutOfSpace ? .insufficientStorage : .writeFailed(error.description)
-                return .failure(.writeFailed(error.description))
+                progress.error = error
+                return .failure(error)
             }
             if progress.written % MessageRecord.blockLength != 0 { progress.checksums.append(progress.partial) }
             return .success(MessageRecord(newMessage: envelope, size: progress.written, checksums: progress.checksums, arrival: arrival))
         }
         switch result {
         case .failure(let error):
-            // A file that was there before is another message's.
-            if progress.withLock({ $0.file }) != nil { try? core.fileSystem.unlink(core.paths.content(id)) }
+            progress.withLock { remove(&$0) }
             receipt.completed(.failure(error))
         case .success(let record):
             let fact = JournalFact.message(id, record, isInFile: true)
@@ -174,6 +197,12 @@ package final class ContentWriter: Sendable {
                 )
             )
         }
-        progress.withLock { $0.file = nil }
+        progress.withLock { close(&$0) }
+    }
+}
+
+extension SpoolError {
+    fileprivate init(writing error: FileSystemError) {
+        self = error.isOutOfSpace ? .insufficientStorage : .writeFailed(error.description)
     }
 }

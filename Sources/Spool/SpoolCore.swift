@@ -41,6 +41,7 @@ final class SpoolCore: Sendable {
     let lease: Mutex<QueueIDLease>
     let firstQueueID: UInt64
     let contentFlushes: ContentFlushes
+    let contentRoom: ContentRoom
     let engine: Mutex<SpoolEngine>
     let agent = Mutex<(any DeliveryAgent)?>(nil)
     let crashes: Mutex<CrashRecord>
@@ -71,6 +72,7 @@ final class SpoolCore: Sendable {
         acknowledgements = Mutex(engine.acknowledgements)
         firstQueueID = engine.index.queueIDLimit
         contentFlushes = engine.contentFlushes
+        contentRoom = ContentRoom(options, directory: paths.directory, fileSystem: fileSystem)
         lease = Mutex(QueueIDLease(first: firstQueueID))
         self.engine = Mutex(engine)
     }

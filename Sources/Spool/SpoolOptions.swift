@@ -17,6 +17,12 @@ package struct SpoolOptions: Sendable {
     /// `queue_minfree`: below this much free space, new mail is refused; 0 for no limit.
     package var queueMinFree: UInt64 = 0
 
+    /// Content of messages that are still arriving leaves so much of the disk free; 0 for no limit. Less than ``queueMinFree``, so that what
+    /// began when there was enough can end.
+    package var contentMinFree: UInt64 = 0
+    /// Messages with a content file that may be arriving at the same time; each has a descriptor.
+    package var openContentLimit = 4_096
+
     /// Message content up to this size travels inside its journal record; longer content has a file of its own.
     package var inlineLimit = 65_536
     /// A journal segment that has grown beyond this is sealed and the next one begun.

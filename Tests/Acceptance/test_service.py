@@ -1,6 +1,8 @@
 """systemd's protocols (sd_notify, watchdog, passed sockets), containers (process 1, log on standard output), and the units in Conf/."""
 
+import fcntl
 import ipaddress
+import json
 import os
 import re
 import shutil
@@ -114,6 +116,70 @@ class Notify(Case):
         manager.settimeout(1)
         with self.assertRaises(TimeoutError):
             manager.recv(4096)
+
+
+class StuckQueue(Case):
+    """The queue role is there and does nothing, as on a disk that hangs."""
+
+    def test_status_says_so_in_bounded_time(self):
+        server = self.server(sink=self.sink())
+        queue = server.roles()["queue"]
+        os.kill(queue, signal.SIGSTOP)
+        self.addCleanup(lambda: os.path.exists(f"/proc/{queue}") and os.kill(queue, signal.SIGCONT))
+        # As many requests as its socket has room for: a further one cannot even connect.
+        waiting = []
+        self.addCleanup(lambda: [s.close() for s in waiting])
+        for _ in range(40):
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+            try:
+                waiting[-1].connect(f"{server.directory}/spool/control/queue")
+            except BlockingIOError:
+                break
+        else:
+            self.fail("the socket takes any number of connections")
+        found = json.loads(run("status", "--json", "-c", server.directory).stdout)
+        self.assertIsNone(found["queue"])
+        self.assertIn("the queue does not answer", found["problems"])
+        os.kill(queue, signal.SIGCONT)
+        for s in waiting:
+            s.close()
+        wait_for(lambda: "the queue does not answer" not in run("check", "--live", "-c", server.directory, check=False).stdout, 60, "the queue's answer")
+
+    @unittest.skipUnless("POSTERN_SOAK_SECONDS" in os.environ, "waits for half a minute: make soak")
+    def test_mail_is_put_off_while_the_queue_role_stays_away(self):
+        server = self.server(sink=self.sink())
+        # While another process has the queue, no queue role can open it.
+        os.kill(server.process.pid, signal.SIGSTOP)
+        os.kill(server.roles()["queue"], signal.SIGKILL)
+        with open(f"{server.directory}/spool/journal/LOCK", "rb") as lock:
+            wait_for(lambda: self.locked(lock), what="the queue's lock")
+            os.kill(server.process.pid, signal.SIGCONT)
+            with smtplib.SMTP("127.0.0.1", server.plain, timeout=100) as s:
+                s.ehlo()
+                replies = [s.mail("a@example.org"), s.rcpt("b@example.net")]
+                if replies[-1][0] == 250:
+                    replies.append(s.data(b"Subject: away\r\n\r\nx\r\n"))
+                self.assertEqual(replies[-1], (451, b"4.3.0 Error: queue file write error"))
+        # Everything goes on once the queue can be opened.
+        def sent():
+            try:
+                with smtplib.SMTP("127.0.0.1", server.plain, timeout=100) as s:
+                    s.sendmail("a@example.org", ["b@example.net"], b"Subject: back\r\n\r\nx\r\n")
+                return True
+            except smtplib.SMTPException:
+                return False
+        wait_for(sent, 120, "mail to be taken again")
+        server.sink.wait(1, 60)
+
+    @staticmethod
+    def locked(lock):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
+
 
 
 class PassedSockets(Case):

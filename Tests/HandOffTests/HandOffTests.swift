@@ -139,6 +139,7 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
     /// Runs `body` on a loop with both ends of a socketpair connected.
     private func withHandOff<T: Sendable>(
         leaseFailures: Int = 0,
+        limits: HandOffLimits = HandOffLimits(),
         _ body: @escaping @Sendable (QueueHandOff, MemoryIntake, CInt) async throws -> T
     ) async throws -> T {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
@@ -151,7 +152,7 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
         let (smtpd, queue) = (ends[0], ends[1])
         let result = await withCheckedContinuation { (done: CheckedContinuation<Result<T, any Error>, Never>) in
             loops[0].execute {
-                let handOff = QueueHandOff(loop: loops[0])
+                let handOff = QueueHandOff(loop: loops[0], limits: limits)
                 handOff.attach(smtpd)
                 startLoopTask(on: LoopExecutor(loops[0])) {
                     do { done.resume(returning: .success(try await body(handOff, intake, queue))) } catch {
@@ -245,6 +246,41 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
         }
     }
 
+    /// The queue role stays away: whoever waits for an id, or with a message, is told so.
+    @Test func aQueueRoleThatStaysAwayIsNotWaitedForForEver() async throws {
+        var limits = HandOffLimits()
+        limits.reconnect = .milliseconds(100)
+        let failures = try await withHandOff(limits: limits) { handOff, _, queue -> [HandOffFailure?] in
+            let id = try await handOff.reserveQueueID()
+            shutdown(queue, CInt(SHUT_RDWR))
+            while handOff.isConnected { try await handOff.loop.scheduleTask(in: .milliseconds(1)) {}.futureResult.get() }
+            var failures: [HandOffFailure?] = [nil, nil, nil]
+            do throws(HandOffFailure) { _ = try await handOff.reserveQueueID() } catch { failures[0] = error }
+            do throws(HandOffFailure) { try await handOff.begin(id, FrameTests.envelope).commit() } catch { failures[1] = error }
+            let large = handOff.begin(id, FrameTests.envelope)
+            do throws(HandOffFailure) { try await large.write(ByteBuffer(repeating: 0x61, count: 200_000)) } catch { failures[2] = error }
+            return failures
+        }
+        #expect(failures == Array(repeating: .unavailable("the queue role does not answer"), count: 3))
+    }
+
+    /// It is there, and does not answer; later it does, and goes on to serve.
+    @Test func aQueueRoleThatDoesNotAnswerIsNotWaitedForForEver() async throws {
+        var limits = HandOffLimits()
+        limits.answer = .milliseconds(200)
+        let (failure, served) = try await withHandOff(limits: limits) { handOff, intake, _ -> (HandOffFailure?, Bool) in
+            intake.state.withLock { $0.answers = false }
+            var failure: HandOffFailure?
+            do throws(HandOffFailure) {
+                try await handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope).commit()
+            } catch { failure = error }
+            intake.answer()
+            try await handOff.begin(try await handOff.reserveQueueID(), FrameTests.envelope).commit()
+            return (failure, handOff.isConnected)
+        }
+        #expect(failure == .unavailable("the queue role does not answer") && served)
+    }
+
     @Test func anIDThatWasNotLeasedEndsTheConnection() async throws {
         await #expect(throws: HandOffFailure.self) {
             try await withHandOff { handOff, _, _ in
@@ -310,6 +346,71 @@ private func attachSoon(_ descriptor: CInt, _ handOff: QueueHandOff) {
             return intake.state.withLock { state in [earlyID, lateID].map { state.messages[$0]?.1 == content } }
         }
         #expect(outcome == [true, true])
+    }
+
+    private final class Arrivals {
+        var arriving = 0
+        var most = 0
+        var ended = 0
+        var failed = 0
+    }
+
+    /// More large messages than may arrive at the same time wait for their turn, on this connection or on the next.
+    @Test(arguments: [false, true]) func largeMessagesWaitForTheirTurn(isReplaced: Bool) async throws {
+        let content = ByteBuffer(repeating: 0x61, count: 200_000)
+        var limits = HandOffLimits()
+        limits.openMessages = 2
+        let (seen, stored) = try await withHandOff(limits: limits) { handOff, intake, _ -> ([Int], Int) in
+            let loop = handOff.loop
+            let connections = HandOffConnections()
+            if isReplaced {
+                var ends: [CInt] = [-1, -1]
+                try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
+                connections.add(HandOffServer.serve(ends[1], intake: intake, on: loop.next()))
+                handOff.attach(ends[0])
+            }
+            var ids: [QueueID] = []
+            // Leased on the last connection, so that it is there.
+            while ids.count < 8 || isReplaced && ids[ids.count - 1].rawValue < 1000 + 2048 + 8 {
+                ids.append(try await handOff.reserveQueueID())
+            }
+            let arrivals = Arrivals()
+            for (number, id) in ids.suffix(8).enumerated() {
+                let bound = NIOLoopBound((handOff, arrivals), eventLoop: loop)
+                startLoopTask(on: LoopExecutor(loop)) {
+                    let (handOff, arrivals) = bound.value
+                    let transfer = handOff.begin(id, FrameTests.envelope)
+                    do throws(HandOffFailure) {
+                        try await transfer.write(content)
+                        arrivals.arriving += 1
+                        arrivals.most = max(arrivals.most, arrivals.arriving)
+                        try? await loop.scheduleTask(in: .milliseconds(20)) {}.futureResult.get()
+                        arrivals.arriving -= 1
+                        if number % 3 == 0 { transfer.abort() } else { try await transfer.commit() }
+                    } catch {
+                        arrivals.failed += 1
+                    }
+                    arrivals.ended += 1
+                }
+            }
+            var drained: Thread?
+            if isReplaced {
+                drained = Thread.detached { connections.drain(seconds: 20) }
+                while handOff.isConnected { try await loop.scheduleTask(in: .milliseconds(1)) {}.futureResult.get() }
+                intake.restart()
+                var ends: [CInt] = [-1, -1]
+                try #require(unsafe socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &ends) == 0)
+                HandOffServer.serve(ends[1], intake: intake, on: loop.next())
+                attachSoon(ends[0], handOff)
+            }
+            for _ in 0..<2_000 where arrivals.ended < 8 { try await loop.scheduleTask(in: .milliseconds(10)) {}.futureResult.get() }
+            drained?.wait()
+            let whole = intake.state.withLock { $0.messages.values.filter { $0.1 == content }.count }
+            return ([arrivals.most, arrivals.ended, arrivals.failed], whole)
+        }
+        // Two on each connection, if there was another one.
+        #expect(seen[0] == 2 || isReplaced && seen[0] <= 4)
+        #expect(seen[1...] == [8, 0] && stored == 5)
     }
 
     /// A commit that waits for its answer when the new connection comes, before the end of the old one has been noticed.

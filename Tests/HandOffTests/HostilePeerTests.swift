@@ -170,6 +170,70 @@ import Testing
         try peer.end()
     }
 
+    /// A peer that begins one message after the other: those beyond the bound are refused for want of space, and others go on.
+    @Test func messagesThatHaveBegunAreBounded() throws {
+        let peer = try Peer()
+        var ids: [QueueID] = []
+        while ids.count <= HandOffFrame.openMessageLimit {
+            let first = try peer.lease().rawValue
+            ids += (0..<2_048).map { QueueID(rawValue: first + $0) }
+        }
+        let (last, begun) = (ids[ids.count - 1], ids[..<HandOffFrame.openMessageLimit])
+        for id in begun { peer.send(.begin(id, Self.envelope)) }
+        let refused = ids[HandOffFrame.openMessageLimit]
+        peer.send(
+            .begin(refused, Self.envelope),
+            .chunk(refused, Self.content),
+            .commit(refused),
+            .message(last, Self.envelope, Self.content)
+        )
+        var results: [QueueID: HandOffResult] = [:]
+        func receive(_ count: Int) throws {
+            while results.count < count, case .completed(let some)? = try peer.receive() {
+                for (id, result) in some { results[id] = result }
+            }
+        }
+        try receive(2)
+        #expect(results == [refused: .insufficientStorage, last: .stored])
+        // One ends, and there is room for another.
+        peer.send(.abort(begun[0]), .begin(ids[HandOffFrame.openMessageLimit + 1], Self.envelope))
+        for id in begun.dropFirst() + [ids[HandOffFrame.openMessageLimit + 1]] { peer.send(.chunk(id, Self.content), .commit(id)) }
+        try receive(2 + HandOffFrame.openMessageLimit)
+        #expect(
+            results.values.filter { $0 == .stored }.count == 1 + HandOffFrame.openMessageLimit
+                && peer.stored == 1 + HandOffFrame.openMessageLimit
+        )
+        try peer.end()
+    }
+
+    /// Envelopes of very many recipients, of messages that have begun, and of small ones that wait for the disk.
+    @Test func envelopesAreBounded() throws {
+        let peer = try Peer()
+        let first = try peer.lease().rawValue
+        let recipient = Recipient(address: Address(localPart: String(repeating: "r", count: 60_000), domain: "example.org"))
+        let envelope = Envelope(sender: .null, recipients: Array(repeating: recipient, count: 250))
+        for number in UInt64(0)..<6 { peer.send(.begin(QueueID(rawValue: first + number), envelope)) }
+        for number in UInt64(0)..<6 { peer.send(.commit(QueueID(rawValue: first + number))) }
+        var results: [QueueID: HandOffResult] = [:]
+        while results.count < 6, case .completed(let some)? = try peer.receive() { for (id, result) in some { results[id] = result } }
+        #expect(results.values.filter { $0 == .stored }.count == 4 && results.values.filter { $0 == .insufficientStorage }.count == 2)
+
+        peer.intake.state.withLock { $0.answers = false }
+        nonisolated(unsafe) let sender = peer
+        let sent = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            for number in 6..<12 { unsafe sender.send(.message(QueueID(rawValue: first + UInt64(number)), envelope, ByteBuffer())) }
+            sent.signal()
+        }
+        try #require(sent.wait(timeout: .now() + 1) == .timedOut)
+        #expect(peer.intake.state.withLock { $0.waiting.count } <= 2)
+        peer.intake.answer()
+        sent.wait()
+        while results.count < 12, case .completed(let some)? = try peer.receive() { for (id, result) in some { results[id] = result } }
+        #expect(results.values.filter { $0 == .stored }.count == 10)
+        try peer.end()
+    }
+
     enum Line: CaseIterable { case sender, recipient, domain, original, declaredOriginal, envelopeID, verp }
 
     /// What the relay would say to the next hop, or write into a report, as a line of its own.

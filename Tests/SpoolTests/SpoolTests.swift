@@ -2,6 +2,7 @@ import NIOCore
 import PosternTesting
 import SMTPCore
 import Spool
+import Synchronization
 import Testing
 
 /// One spool on a simulated disk, with the clock in hand.
@@ -165,6 +166,41 @@ struct Bench {
             for left in left { #expect(try read(again.message(left).content) == content(left, left == id ? 100 : 900)) }
         }
         #expect(seen == [1, 3])
+    }
+
+    /// Content of messages that are arriving: so many files at the same time, and so much of the disk left free; what is refused leaves nothing.
+    @Test(arguments: [true, false]) func arrivingContentIsBounded(byFiles: Bool) throws {
+        var bench = Bench()
+        if byFiles { bench.options.openContentLimit = 3 } else { bench.options.contentMinFree = 5_000_000 }
+        let spool = try bench.open()
+        if !byFiles { bench.disk.capacity = bench.disk.used + 8_000_000 }
+        let refused = Atomic<Int>(0)
+        let writers = try (0..<4).map { _ in spool.beginLarge(try spool.reserveQueueID()) }
+        for _ in 0..<20 {
+            for writer in writers {
+                writer.append(ByteBuffer(repeating: 0x61, count: 50_000)) {
+                    if case .failure(.insufficientStorage) = $0 { refused.add(1, ordering: .relaxed) }
+                }
+            }
+        }
+        // By files, three of them have a megabyte each, and the fourth has nothing; of three megabytes of disk two whole ones are used.
+        let whole = byFiles ? 3 : 2
+        #expect(refused.load(ordering: .relaxed) > 0 && bench.disk.names(in: "/q/content").count == whole)
+        let receipts = writers.map { writer in
+            let receipt = RecordingReceipt()
+            writer.commit(envelope(from: "s@example.com", to: ["a@example.org"]), arrival: 0, receipt: receipt)
+            return receipt
+        }
+        spool.turn()
+        #expect(receipts.filter(\.isSuccess).count == whole)
+        // There is room again: for files, and on a disk that is larger.
+        bench.disk.capacity = 1 << 30
+        let another = spool.beginLarge(try spool.reserveQueueID())
+        let receipt = RecordingReceipt()
+        another.append(ByteBuffer(repeating: 0x61, count: 50_000)) { _ in }
+        another.commit(envelope(from: "s@example.com", to: ["a@example.org"]), arrival: 0, receipt: receipt)
+        spool.turn()
+        #expect(receipt.isSuccess && bench.disk.names(in: "/q/content").count == whole + 1)
     }
 
     @Test func newMessageIsDueWhateverTheClockSays() throws {

@@ -65,7 +65,7 @@ package enum RunningServer {
 
     private static func ask(_ request: SupervisorRequest, _ queueDirectory: String, _ pid: pid_t, seconds: Int) -> String? {
         do {
-            let connection = try UnixSocket.connect(to: RequestSocket.path(queueDirectory: queueDirectory))
+            let connection = try UnixSocket.connect(to: RequestSocket.path(queueDirectory: queueDirectory), seconds: seconds)
             defer { close(connection) }
             // The directory may belong to the mail owner: whoever answers there must be the server itself.
             var user: uid_t = 0
@@ -74,7 +74,6 @@ package enum RunningServer {
                 ServerStart.report("postern: the socket in \(queueDirectory)/pid is not the server's")
                 return nil
             }
-            UnixSocket.setTimeLimits(connection, seconds: seconds)
             guard UnixSocket.write(request.rawValue + "\n", to: connection) else { return nil }
             let answer = UnixSocket.readAll(from: connection)
             if answer.isEmpty { ServerStart.report("postern: process \(pid) does not answer") }

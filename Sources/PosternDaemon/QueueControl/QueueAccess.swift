@@ -23,6 +23,8 @@ package enum QueueAccess {
         }
     }
 
+    /// Seconds after which a queue role that says nothing is taken for one that does not answer.
+    private static let statusLimit = 5
     /// Seconds in which a queue role that is being replaced is back.
     private static let patience = 3.0
 
@@ -30,7 +32,9 @@ package enum QueueAccess {
     private static func connect(_ queueDirectory: String) -> CInt? {
         let deadline = monotonicSeconds() + patience
         while true {
-            if let connection = try? UnixSocket.connect(to: QueueControlServer.path(queueDirectory: queueDirectory)) { return connection }
+            if let connection = try? UnixSocket.connect(to: QueueControlServer.path(queueDirectory: queueDirectory), seconds: statusLimit) {
+                return connection
+            }
             guard monotonicSeconds() < deadline, PIDFile.runningProcess(queueDirectory: queueDirectory) != nil else { return nil }
             usleep(100_000)
         }
@@ -38,14 +42,15 @@ package enum QueueAccess {
 
     /// What the queue role says of the queue; nil while it does not answer. The queue itself is left alone: a role may be about to open it.
     static func status(queueDirectory: String) -> String? {
-        // Once more when the role that took the request has ended before its answer.
-        answerToStatus(queueDirectory) ?? answerToStatus(queueDirectory)
+        let began = monotonicSeconds()
+        if let answer = answerToStatus(queueDirectory) { return answer }
+        // Once more when the role that took the request has ended before its answer; not when it is there and says nothing.
+        return monotonicSeconds() - began < Double(statusLimit) ? answerToStatus(queueDirectory) : nil
     }
 
     private static func answerToStatus(_ queueDirectory: String) -> String? {
         guard let connection = connect(queueDirectory) else { return nil }
         defer { close(connection) }
-        UnixSocket.setTimeLimits(connection, seconds: 5)
         guard UnixSocket.write(QueueRequest.status.line + "\n", to: connection) else { return nil }
         let text = UnixSocket.readAll(from: connection)
         // A damaged queue has an answer, too: the damage is a part of it.
@@ -147,6 +152,10 @@ extension SpoolOptions {
         maximalQueueLifetime = seconds("maximal_queue_lifetime")
         bounceQueueLifetime = seconds("bounce_queue_lifetime")
         messageActiveLimit = settings.integer("qmgr_message_active_limit")
-        queueMinFree = UInt64(max(settings.integer("queue_minfree"), settings.integer("message_size_limit") * 3 / 2))
+        let messageSizeLimit = settings.integer("message_size_limit")
+        queueMinFree = UInt64(max(settings.integer("queue_minfree"), messageSizeLimit * 3 / 2))
+        contentMinFree = queueMinFree - UInt64(messageSizeLimit)
+        // The other half is for connections, and for content on its way out.
+        openContentLimit = DescriptorLimit.current / 2
     }
 }

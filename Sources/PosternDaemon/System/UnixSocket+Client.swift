@@ -3,8 +3,10 @@ import Glibc
 /// The commands' side, which may wait.
 extension UnixSocket {
     /// Connects to `path`; throws `ENOENT` or `ECONNREFUSED` when nobody serves it.
-    static func connect(to path: String) throws(SystemError) -> CInt {
+    /// - Parameter seconds: for the connection, which a process that takes none keeps waiting, and for each read and write.
+    static func connect(to path: String, seconds: Int) throws(SystemError) -> CInt {
         let descriptor = try make()
+        setTimeLimits(descriptor, seconds: seconds)
         guard unsafe try withAddress(path, { unsafe Glibc.connect(descriptor, $0, $1) }) == 0 else {
             let error = SystemError("connecting to \(path)")
             close(descriptor)

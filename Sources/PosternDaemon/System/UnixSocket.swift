@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// Stream sockets with a path: the control sockets of the roles. The side that serves them; ``UnixSocket/connect(to:)`` is the other.
+/// Stream sockets with a path: the control sockets of the roles. The side that serves them; ``UnixSocket/connect(to:seconds:)`` is the other.
 enum UnixSocket {
     /// Binds and listens at `path`, mode 0600, replacing what an earlier process left there.
     static func listen(at path: String) throws(SystemError) -> CInt {
