@@ -197,7 +197,10 @@ final class LoopContext: Sendable {
     init(_ loop: any EventLoop) {
         self.loop = loop
         executor = LoopExecutor(loop)
-        handOff = .makeBoxSendingValue(QueueHandOff(loop: loop, limits: HandOffLimits(descriptors: DescriptorLimit.current)), eventLoop: loop)
+        handOff = .makeBoxSendingValue(
+            QueueHandOff(loop: loop, limits: HandOffLimits(descriptors: DescriptorLimit.current)),
+            eventLoop: loop
+        )
     }
 
     func attachQueue(_ descriptor: CInt) { loop.execute { self.handOff.value.attach(descriptor) } }
