@@ -20,13 +20,17 @@ struct MIMEDowngrade {
     private static let nestingLimit = 100
 
     private var mode = Mode.header
-    private var boundaries: [[UInt8]] = []
+    private var boundaries: [(text: [UInt8], isDigest: Bool)] = []
+    /// The header block at hand is that of a part of a multipart/digest.
+    private var isInDigest = false
     private var header: [UInt8] = []
     /// The beginning of a line whose end has not come yet.
     private var line: [UInt8] = []
     /// The line is too long to be a boundary, and its beginning has been passed on.
     private var isInLongLine = false
     private var encoder = QuotedPrintableEncoder()
+    /// A header, of the message, a part or a message inside it, has a byte beyond ASCII: it needs SMTPUTF8 (RFC 6532).
+    private(set) var hasHeaderBeyondASCII = false
 
     mutating func convert(_ block: ByteBuffer) -> ByteBuffer {
         var out = ByteBufferAllocator().buffer(capacity: block.readableBytes + block.readableBytes / 8 + 64)
@@ -46,7 +50,10 @@ struct MIMEDowngrade {
     mutating func finish() -> ByteBuffer {
         var out = ByteBuffer()
         switch mode {
-        case .header: out.writeBytes(header + line)
+        case .header:
+            header += line
+            noteHeader()
+            out.writeBytes(header)
         case .identity: out.writeBytes(line)
         case .quotedPrintable:
             encoder.encode(line[...], into: &out)
@@ -65,10 +72,12 @@ struct MIMEDowngrade {
             return writeBody(line[...], into: &out)
         }
         if let end = boundary() {
-            out.writeBytes(MIMEPartHeader(header).convertedHeader())
+            noteHeader()
+            out.writeBytes(MIMEPartHeader(header, isInDigest: isInDigest).convertedHeader())
             header.removeAll(keepingCapacity: true)
             out.writeBytes(line)
             mode = end ? .identity : .header
+            isInDigest = boundaries.last?.isDigest == true
             return
         }
         guard mode == .header else { return writeBody(line[...], into: &out) }
@@ -101,13 +110,17 @@ struct MIMEDowngrade {
     /// What stands behind the boundary does not matter, and the innermost that fits counts, as in Postfix.
     private mutating func boundary() -> Bool? {
         guard line.count <= Self.lineLimit, line.starts(with: [0x2D, 0x2D]) else { return nil }
-        for index in boundaries.indices.reversed() where line.dropFirst(2).starts(with: boundaries[index]) {
-            let rest = line.dropFirst(2 + boundaries[index].count)
+        for index in boundaries.indices.reversed() where line.dropFirst(2).starts(with: boundaries[index].text) {
+            let rest = line.dropFirst(2 + boundaries[index].text.count)
             let isEnd = rest.starts(with: [0x2D, 0x2D])
             boundaries.removeSubrange((isEnd ? index : index + 1)...)
             return isEnd
         }
         return nil
+    }
+
+    private mutating func noteHeader() {
+        if !hasHeaderBeyondASCII { hasHeaderBeyondASCII = header.contains { $0 >= 0x80 } }
     }
 
     private mutating func flushHeader(into out: inout ByteBuffer) {
@@ -116,6 +129,7 @@ struct MIMEDowngrade {
     }
 
     private mutating func giveUpHeader(into out: inout ByteBuffer) {
+        noteHeader()
         flushHeader(into: &out)
         out.writeBytes(line)
         line = []
@@ -125,12 +139,14 @@ struct MIMEDowngrade {
 
     /// The block is complete: what kind of part it announces decides how the part goes on.
     private mutating func finishHeader(into out: inout ByteBuffer) {
-        let part = MIMEPartHeader(header)
+        noteHeader()
+        let part = MIMEPartHeader(header, isInDigest: isInDigest)
+        isInDigest = false
         switch part.kind {
         case .leaf: mode = part.isEightBit ? .quotedPrintable : .identity
-        case .multipart(let boundary):
+        case .multipart(let boundary, let isDigest):
             mode = .identity
-            if let boundary, boundaries.count < Self.nestingLimit { boundaries.append(boundary) }
+            if let boundary, boundaries.count < Self.nestingLimit { boundaries.append((boundary, isDigest)) }
         case .message: mode = .header
         }
         out.writeBytes(part.convertedHeader())

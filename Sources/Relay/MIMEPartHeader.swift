@@ -5,7 +5,7 @@ struct MIMEPartHeader {
     enum Kind: Sendable, Hashable {
         case leaf
         /// Parts between boundaries; nil where the header names none.
-        case multipart(boundary: [UInt8]?)
+        case multipart(boundary: [UInt8]?, isDigest: Bool)
         /// A message inside a message, with a header block of its own.
         case message
     }
@@ -17,9 +17,12 @@ struct MIMEPartHeader {
     /// Where Content-Transfer-Encoding says `8bit` or `binary`, line ends included.
     private var eightBitFields: [Range<Int>] = []
 
-    /// - Parameter bytes: the header block with the empty line at its end.
-    init(_ bytes: [UInt8]) {
+    /// - Parameters:
+    ///   - bytes: the header block with the empty line at its end.
+    ///   - isInDigest: a part of a multipart/digest is a message unless it says otherwise (RFC 2046 section 5.1.5).
+    init(_ bytes: [UInt8], isInDigest: Bool = false) {
         self.bytes = bytes
+        kind = isInDigest ? .message : .leaf
         var start = 0
         while start < bytes.count {
             let end = Self.endOfField(bytes, from: start)
@@ -80,15 +83,17 @@ struct MIMEPartHeader {
         let words = Self.words(plain.prefix { $0 != UInt8(ascii: ";") })
         let type = words.joined(separator: " ").replacing(" /", with: "/").replacing("/ ", with: "/")
         if type.hasPrefix("multipart/") {
-            kind = .multipart(boundary: Self.boundary(plain[...]))
-        } else if type == "message/rfc822" || type == "message/global" {
-            kind = .message
+            kind = .multipart(boundary: Self.boundary(plain[...]), isDigest: type == "multipart/digest")
+        } else {
+            kind = type == "message/rfc822" || type == "message/global" ? .message : .leaf
         }
     }
 
     /// Words between white space and comments, in lower case.
     private static func words(_ value: ArraySlice<UInt8>) -> [String] {
-        withoutComments(value).split { $0.isBlank || $0 == UInt8(ascii: ";") }.map { String(decoding: $0.map(\.asciiLowercased), as: UTF8.self) }
+        withoutComments(value).split { $0.isBlank || $0 == UInt8(ascii: ";") }.map {
+            String(decoding: $0.map(\.asciiLowercased), as: UTF8.self)
+        }
     }
 
     /// With a blank for each comment; what is quoted stays.

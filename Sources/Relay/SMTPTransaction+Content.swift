@@ -56,44 +56,19 @@ extension SMTPTransaction {
         return positions.filter { !refused.contains($0) }
     }
 
-    /// Looks through the header block, a block at a time.
+    /// Looks through the header blocks of the message and of all parts in it.
     private func isHeaderBeyondASCII() async throws(ConversationFailure) -> Bool {
-        var scan = HeaderScan()
-        if let content = job.content.inMemory { return scan.read(content) == .beyondASCII }
+        var scan = MIMEDowngrade()
+        if let content = job.content.inMemory { _ = scan.convert(content) }
         var offset = 0
-        while offset < job.content.size {
+        while job.content.inMemory == nil, offset < job.content.size, !scan.hasHeaderBeyondASCII {
             let block = try await read(offset)
             guard block.readableBytes > 0 else { throw .contentUnreadable("unexpected end") }
             offset += block.readableBytes
-            switch scan.read(block) {
-            case .unfinished: continue
-            case .beyondASCII: return true
-            case .ascii: return false
-            }
+            _ = scan.convert(block)
         }
-        return false
-    }
-}
-
-/// Finds a byte above 127 in a header block that comes in pieces.
-struct HeaderScan {
-    enum Finding: Sendable, Hashable {
-        case unfinished, ascii, beyondASCII
-    }
-
-    private var isAtLineStart = true
-
-    mutating func read(_ block: ByteBuffer) -> Finding {
-        for byte in block.readableBytesView {
-            if byte >= 0x80 { return .beyondASCII }
-            if byte == UInt8(ascii: "\n") {
-                if isAtLineStart { return .ascii }
-                isAtLineStart = true
-            } else if byte != UInt8(ascii: "\r") {
-                isAtLineStart = false
-            }
-        }
-        return .unfinished
+        _ = scan.finish()
+        return scan.hasHeaderBeyondASCII
     }
 }
 

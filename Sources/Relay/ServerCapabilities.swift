@@ -32,7 +32,10 @@ struct ServerCapabilities: Sendable, Hashable {
             case "PIPELINING": pipelining = true
             case "STARTTLS": startTLS = true
             case "8BITMIME": eightBitMIME = true
-            case "SMTPUTF8": smtpUTF8 = true
+            case "SMTPUTF8":
+                // RFC 6531 section 3.1: such a server offers 8BITMIME, even if it forgets to say so.
+                smtpUTF8 = true
+                eightBitMIME = true
             case "DSN": dsn = true
             case "SIZE":
                 size = true

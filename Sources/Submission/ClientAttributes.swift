@@ -82,11 +82,14 @@ package struct ClientAttributes: Sendable, Hashable {
         }
         /// Only a name may be known to exist and yet not to be had for the moment.
         func name(_ text: String) -> Value<String>? {
-            verb == .xclient && text.uppercased() == "[TEMPUNAVAIL]" ? .temporarilyUnavailable : value { HostnameSyntax.isValid($0) ? $0 : nil }
+            verb == .xclient && text.uppercased() == "[TEMPUNAVAIL]"
+                ? .temporarilyUnavailable : value { HostnameSyntax.isValid($0) ? $0 : nil }
         }
         func address(_ text: String) -> IPAddress? {
             let isTagged = text.uppercased().hasPrefix("IPV6:")
-            guard let address = IPAddress(isTagged ? text.dropFirst(5) : text[...]), isTagged == (address.bitWidth == 128) else { return nil }
+            guard let address = IPAddress(isTagged ? text.dropFirst(5) : text[...]), isTagged == (address.bitWidth == 128) else {
+                return nil
+            }
             let plain = address.unmapped
             return (plain.bitWidth == 32 ? acceptsIPv4 : acceptsIPv6) ? plain : nil
         }

@@ -111,7 +111,8 @@ final class Session {
         endTransaction()
         await flush()
         if tls == nil, !isLost, lastState != "QUIT" { await linger() }
-        feeder.closeWhenFlushed(within: .seconds(10))
+        // Nothing to flush for a lost client; a TLS handshake that never came would hold it back.
+        feeder.closeWhenFlushed(within: isLost ? .zero : .seconds(10))
         logDisconnect()
         if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: policy.limits.network(of: clientAddress)) }
         if let transcript { await notifyPostmaster(transcript) }

@@ -65,12 +65,32 @@ struct RegexpTable: LookupTable {
             rest = rest.dropFirst()
         }
         do throws(PosixRegex.CompileError) {
+            if let name = wrongReplacement(in: rest) {
+                problems.append(Diagnostic(.error, "non-numeric replacement index \"\(name)\" (a dollar sign is $$)", at: line.location))
+                return nil
+            }
             let regex = try PosixRegex(expression, extended: extended, ignoringCase: ignoresCase, matchingLines: lines)
             return (Pattern(regex: regex, isNegated: isNegated), rest)
         } catch {
             problems.append(Diagnostic(.error, "error in regexp \"\(expression)\": \(error.reason)", at: line.location))
             return nil
         }
+    }
+
+    /// The first name behind a dollar sign that is no number: Postfix drops such a rule, with a warning.
+    private static func wrongReplacement(in value: Substring) -> String? {
+        var rest = value
+        while let dollar = rest.firstIndex(of: "$") {
+            rest = rest[rest.index(after: dollar)...]
+            if rest.first == "$" {
+                rest = rest.dropFirst()
+                continue
+            }
+            let name = (rest.first == "{" || rest.first == "(" ? rest.dropFirst() : rest).prefix { $0 == "_" || $0.isLetter || $0.isNumber }
+            if name.contains(where: { !$0.isASCII || !$0.isNumber }) { return String(name) }
+            rest = rest[name.endIndex...]
+        }
+        return nil
     }
 
     /// `$1`, `${1}` and `$(1)` by what the groups matched, `$$` by a dollar sign.

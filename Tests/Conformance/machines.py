@@ -67,6 +67,8 @@ class Recorder(socketserver.ThreadingTCPServer):
     """A downstream that takes all mail and keeps it: [(MAIL line, RCPT lines, content)]."""
 
     allow_reuse_address = daemon_threads = True
+    # What EHLO offers.
+    keywords = ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN")
 
     def __init__(self, address="127.0.0.1"):
         self.messages, self.by_id = [], {}
@@ -114,7 +116,8 @@ class RecorderSession(socketserver.StreamRequestHandler):
         while line := self.rfile.readline():
             verb = line[:4].upper()
             if verb == b"EHLO":
-                reply = b"250-downstream.example\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 DSN"
+                lines = ("downstream.example", *self.server.keywords)
+                reply = "\r\n".join([f"250-{line}" for line in lines[:-1]] + [f"250 {lines[-1]}"]).encode()
             elif verb == b"DATA":
                 self.wfile.write(b"354 go ahead\r\n")
                 content = []

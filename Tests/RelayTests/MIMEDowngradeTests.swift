@@ -115,13 +115,19 @@ import Testing
             "Content-Type: multipart/mixed; boundary=bb\r\n\r\n\(part.replacing("--bb", with: "--bbx"))",
             "Content-Type: multipart/mixed; boundary=bb\r\n\r\n\(convertedPart.replacing("--bb", with: "--bbx"))"
         ),
+        // Parts of a digest are messages.
+        (
+            "Content-Type: multipart/digest; boundary=bb\r\n\r\n--bb\r\n\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\u{FC}\r\n--bb--\r\n",
+            "Content-Type: multipart/digest; boundary=bb\r\n\r\n--bb\r\n\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n--bb--\r\n"
+        ),
         // A header that a boundary ends.
         (
             "Content-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\nContent-Transfer-Encoding: 8bit\r\nX: y\r\n\(part)",
             "Content-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\nX: y\r\nContent-Transfer-Encoding: quoted-printable\r\n\(convertedPart)"
         ),
         (
-            leaf + "Content-Transfer-Encoding: 8bit\r\n\r\n\(String(repeating: "x", count: 148))\r\n\(String(repeating: "z", count: 72))\u{FC}\r\n",
+            leaf
+                + "Content-Transfer-Encoding: 8bit\r\n\r\n\(String(repeating: "x", count: 148))\r\n\(String(repeating: "z", count: 72))\u{FC}\r\n",
             leaf + "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
                 + String(repeating: String(repeating: "x", count: 73) + "=\r\n", count: 2) + "xx\r\n"
                 + String(repeating: "z", count: 72) + "=C3=\r\n=BC\r\n"
@@ -144,6 +150,25 @@ import Testing
     @Test(arguments: examples.indices, [1, 2, 3, 7, 64, 65536]) func asPostfixDoes(_ index: Int, piece: Int) {
         let example = Self.examples[index]
         #expect(Self.convert(ByteBuffer(string: example.message), piece: piece) == example.converted)
+    }
+
+    /// What needs SMTPUTF8 for its headers' sake: those of parts and of messages inside count, their content does not.
+    @Test(
+        arguments: [
+            ("Subject: \u{FC}\r\n\r\nx\r\n", true), ("Subject: u\r\n\r\n\u{FC}\r\n", false), ("Subject: \u{FC}", true),
+            ("Content-Type: message/rfc822\r\n\r\nSubject: \u{FC}\r\n\r\nx\r\n", true),
+            ("Content-Type: message/rfc822\r\n\r\nSubject: u\r\n\r\n\u{FC}\r\n", false),
+            ("Content-Type: multipart/mixed; boundary=bb\r\n\r\n\u{FC}\r\n--bb\r\nX: \u{FC}\r\n\r\nx\r\n--bb--\r\n", true),
+            ("Content-Type: multipart/mixed; boundary=bb\r\n\r\n\u{FC}\r\n\(part)", false),
+            ("Content-Type: multipart/mixed; boundary=bb\r\n\r\n--bb\r\nX: \u{FC}\r\n--bb--\r\n", true),
+        ],
+        [1, 7, 65536]
+    ) func headersBeyondASCII(_ example: (message: String, isBeyond: Bool), piece: Int) {
+        var downgrade = MIMEDowngrade()
+        var input = ByteBuffer(string: example.message)
+        while let part = input.readSlice(length: min(piece, input.readableBytes)), part.readableBytes > 0 { _ = downgrade.convert(part) }
+        _ = downgrade.finish()
+        #expect(downgrade.hasHeaderBeyondASCII == example.isBeyond)
     }
 
     /// Lines without end are neither held in memory nor broken wrongly: the decoded content is the same.

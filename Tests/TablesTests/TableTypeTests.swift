@@ -101,6 +101,7 @@ struct TableTypeTests {
         ("regexp:{{/a(/ x}}", "error in regexp \"a(\""),
         ("regexp:{{/abc x}}", "no closing regexp delimiter"),
         ("regexp:{{/a/q x}}", "unknown regexp option \"q\""),
+        ("regexp:{{/a/ see $server_name}}", "non-numeric replacement index \"server_name\""),
         ("regexp:{{abc x}}", "expecting /pattern/"),
     ])
     func refusesPattern(_ spec: String, _ part: String) throws {

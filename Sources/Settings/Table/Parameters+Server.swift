@@ -53,7 +53,7 @@ extension Parameter {
         .init("smtpd_helo_restrictions", .restrictions, .a, .honoured, ""),
         .init("smtpd_hide_client_session", .bool, .a, .honoured, "no"),
         .init("smtpd_history_flush_threshold", .count, .c, .noEffect(.cosmetic), "100"),
-        .init("smtpd_junk_command_limit", .count, .a, .honoured, "${stress?{1}:{100}}"),
+        .init("smtpd_junk_command_limit", .positive, .a, .honoured, "${stress?{1}:{100}}"),
         .init("smtpd_log_access_permit_actions", .matchList, .b, .noEffect(.cosmetic), ""),
         .init("smtpd_milter_maps", .tables, .b, .restricts, ""),
         .init("smtpd_milters", .list, .a, .restricts, ""),
