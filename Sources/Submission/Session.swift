@@ -110,11 +110,12 @@ final class Session {
     private func close() async {
         endTransaction()
         await flush()
+        // What lingers is no connection any more for the client's other ones.
+        if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: policy.limits.network(of: clientAddress)) }
         if tls == nil, !isLost, lastState != "QUIT" { await linger() }
         // Nothing to flush for a lost client; a TLS handshake that never came would hold it back.
         feeder.closeWhenFlushed(within: isLost ? .zero : .seconds(10))
         logDisconnect()
-        if isCountedConnection { service.limits.disconnect(service: policy.serviceName, client: policy.limits.network(of: clientAddress)) }
         if let transcript { await notifyPostmaster(transcript) }
         service.registry.remove(number)
     }

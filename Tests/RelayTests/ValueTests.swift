@@ -108,6 +108,8 @@ import Testing
         let some = ServerCapabilities(reply, discarding: ["pipelining", "auth"])
         #expect(!some.pipelining && some.authMechanisms.isEmpty && some.size)
         #expect(ServerCapabilities(ServerReply(code: 250, text: "250-x\n250-SIZE -5\n250 SIZE 99999999999999999999")).sizeLimit == 0)
+        // RFC 6531 section 3.1.
+        #expect(ServerCapabilities(ServerReply(code: 250, text: "250-x\n250 SMTPUTF8")).eightBitMIME)
     }
 
     @Test func mechanismsWithoutEndAreNotAllKept() {

@@ -141,6 +141,20 @@ import Testing
         }
     }
 
+    /// The one that was turned away is none of the next one's, though it may still be open at the client's end.
+    @Test func aRefusedConnectionCountsNoLonger() async throws {
+        let settings = ["smtpd_client_connection_count_limit": "1", "smtpd_client_event_limit_exceptions": ""]
+        try await SessionServer.run(settings) { server in
+            var clients: [DialogueConnection] = []
+            for code in ["220", "421", "421"] {
+                clients.append(try await DialogueConnection.connect(port: server.port))
+                #expect(try await clients[clients.count - 1].reply().first?.hasPrefix(code) == true)
+            }
+            #expect(await server.log.line(containing: "Connection concurrency limit exceeded: 2 from") != nil)
+            #expect(server.log.lines.allSatisfy { !$0.contains("Connection concurrency limit exceeded: 3") })
+        }
+    }
+
     @Test func limitsCountTheClientBehindXCLIENT() async throws {
         let settings = [
             "smtpd_authorized_xclient_hosts": "127.0.0.1", "smtpd_client_connection_count_limit": "1",
