@@ -64,9 +64,10 @@ test: deps-test ## build everything, run the unit tests, then the acceptance tes
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" python3 Tests/Acceptance/run.py
 
 .PHONY: conformance
-conformance: deps-test ## play all dialogues against Postfix and Postern and compare replies, mail and logs (needs root)
+conformance: deps-test ## play all dialogues, and random sessions for half a minute, against Postfix and Postern and compare replies, mail and logs (needs root)
 	$(SWIFT) build --product postern
 	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" Tests/Conformance/conformance.py
+	POSTERN="$$($(SWIFT) build --show-bin-path)/postern" Tests/Conformance/differential.py --seconds 30
 
 .PHONY: differential
 differential: deps-test ## random sessions against Postfix and Postern, SESSIONS (2000) of each configuration, from SEED (needs root)

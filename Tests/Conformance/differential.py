@@ -18,8 +18,8 @@ import sys
 import time
 
 from grammar import Generator
-from listed import Difference, row_of
-from machines import Postern, Postfix
+from listed import Difference, row_of, unlisted
+from machines import ROOT, Postern, Postfix
 from minimise import minimise
 from observed import ADDRESSES, observe
 from services import SERVICES
@@ -32,7 +32,7 @@ class Comparison:
     """One session at both servers: what differs, and by which row."""
 
     def __init__(self, session, theirs, ours):
-        self.session = session
+        self.session, self.replies = session, theirs.replies
         self.rows, self.wrong = collections.Counter(), []
         self.compare(theirs, ours)
 
@@ -43,18 +43,22 @@ class Comparison:
                 unit = units[number] if number is not None and number >= 0 else None
                 command = b"" if unit is None else unit.data if unit.kind != CONTENT else b"(content)"
                 # From here on the two servers are in different states.
-                return self.judge(Difference("reply", a, b, command))
+                return self.judge("reply", a, b, command)
         if len(theirs.replies) != len(ours.replies):
-            return self.judge(Difference("reply", [f"{len(theirs.replies)} replies"], [f"{len(ours.replies)} replies"]))
+            return self.judge("reply", [f"{len(theirs.replies)} replies"], [f"{len(ours.replies)} replies"])
         pairs = [("log", theirs.log[program], ours.log[program]) for program in ("smtpd", "cleanup", "qmgr")]
         pairs += [("message", a, b) for a, b in zip(theirs.messages, ours.messages)]
         for kind, a, b in pairs:
             for tag, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-                if tag != "equal":
-                    self.judge(Difference(kind, a[i:j], b[k:m]))
+                if tag == "replace" and j - i == m - k:
+                    for theirs_line, our_line in zip(a[i:j], b[k:m]):
+                        self.judge(kind, [theirs_line], [our_line])
+                elif tag != "equal":
+                    self.judge(kind, a[i:j], b[k:m])
 
-    def judge(self, difference):
-        row = row_of(difference, self.session.service)
+    def judge(self, kind, theirs, ours, command=b""):
+        difference = Difference(kind, theirs, ours, self.session, self.replies, command)
+        row = row_of(difference)
         if row:
             self.rows[row] += 1
         else:
@@ -114,6 +118,9 @@ def main():
     parser.add_argument("--keep")
     options = parser.parse_args()
     services = [service for service in SERVICES if not options.only or service.name in options.only]
+    with open(os.path.join(ROOT, "Docs", "postfix-differences.md"), encoding="utf-8") as f:
+        if missing := unlisted(f.read()):
+            sys.exit(f"no such row in Docs/postfix-differences.md: {missing}")
     run, start = Differential(services, os.environ["POSTERN"]), time.monotonic()
     try:
         for machine in run.machines:

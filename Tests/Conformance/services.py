@@ -11,7 +11,7 @@ ACTIONS = " ".join(f"{{ {key}@act.example = {action} }}" for key, action in {
 ACCESS = f"inline:{{ {ACTIONS} {{ domain.example = 550 5.1.8 domain }} {{ .domain.example = REJECT subdomain }} {{ local@ = REJECT local part }} " \
     "{ <> = 550 5.7.1 null } }"
 HELO = "inline:{ { bad.example = REJECT bad helo } { wait.example = 450 4.7.1 wait } { sleepy.example = DEFER_IF_PERMIT sleepy } { good.example = OK } " \
-    "{ drop.example = 521 5.7.1 dropped } }"
+    "{ drop.example = 521 5.7.1 dropped } { odd.example = 554 5.1.1 odd } { helolist.example = warn_if_reject, reject } }"
 CHECKS = "reject_non_fqdn_helo_hostname, reject_invalid_helo_hostname"
 
 
@@ -37,14 +37,14 @@ SERVICES = [
     Service("eager", ["helo", "access"], smtpd_delay_reject="no", smtpd_helo_restrictions=f"check_helo_access {HELO}, {CHECKS}",
             smtpd_sender_restrictions=f"reject_non_fqdn_sender, check_sender_access {ACCESS}",
             smtpd_recipient_restrictions=f"check_recipient_access {ACCESS}, reject_unauth_destination", strangers="permit_mynetworks",
-            smtpd_restriction_classes="strangers", smtpd_delay_open_until_valid_rcpt="no"),
+            smtpd_restriction_classes="strangers"),
     Service("soft", ["access"], soft_bounce="yes", smtpd_forbid_bare_newline="no", smtpd_forbid_unauth_pipelining="no",
             smtpd_recipient_restrictions=f"check_recipient_access {ACCESS}, reject_non_fqdn_recipient", strangers="reject_unlisted_recipient, permit",
             smtpd_restriction_classes="strangers"),
     Service("discard", ["verbs"], smtpd_discard_ehlo_keywords="dsn, chunking, pipelining, etrn", smtpd_noop_commands="wizard debug etrn",
             smtpd_forbidden_commands="CONNECT GET POST expn", disable_vrfy_command="yes"),
     Service("small", ["limits"], smtpd_recipient_limit="3", smtpd_recipient_overshoot_limit="2", smtpd_hard_error_limit="6",
-            smtpd_soft_error_limit="2", smtpd_junk_command_limit="4", message_size_limit="1500", mailbox_size_limit="0", line_length_limit="200",
+            smtpd_soft_error_limit="2", smtpd_junk_command_limit="4", message_size_limit="1500", mailbox_size_limit="0", line_length_limit="512",
             hopcount_limit="3", header_size_limit="400", smtpd_forbid_unauth_pipelining="no"),
     Service("ascii", ["addresses"], smtputf8_enable="no", smtpd_forbid_unauth_pipelining="no", local_header_rewrite_clients="static:all"),
     Service("peers", ["peers"], smtpd_authorized_xclient_hosts="127.0.0.0/8", smtpd_authorized_xforward_hosts="127.0.0.0/8",
@@ -67,7 +67,7 @@ SERVICES = [
     Service("tls", ["auth", "tls"], smtpd_tls_security_level="may", smtpd_sasl_auth_enable="yes", smtpd_tls_auth_only="yes",
             smtpd_tls_received_header="yes"),
     Service("bare", ["content"], smtpd_forbid_bare_newline="reject", smtpd_forbid_unauth_pipelining="no"),
-    Service("classes", ["access"], smtpd_restriction_classes="strangers, friends", strangers=f"check_sender_access {ACCESS}, reject",
+    Service("classes", ["access"], smtpd_restriction_classes="strangers, friends", strangers="warn_if_reject reject_unauth_destination, reject",
             friends="permit_auth_destination, warn_if_reject reject_unauth_destination", smtpd_client_restrictions="warn_if_reject reject_plaintext_session",
             smtpd_sender_restrictions=f"check_sender_access {ACCESS}", smtpd_recipient_restrictions=f"check_recipient_access {ACCESS}, friends",
             smtpd_data_restrictions=f"check_recipient_access {ACCESS}, check_sender_access {ACCESS}",

@@ -45,7 +45,7 @@ RARE_RCPT_PARAMETERS = [b"NOTIFY=NEVER,SUCCESS", b"NOTIFY=SUCCESS,NEVER", b"NOTI
 
 HELO_NAMES = [b"client.example"] * 8 + [b"good.example", b"bad.example", b"wait.example", b"sleepy.example", b"[127.0.0.1]", b"[IPv6:2001:db8::1]", b"[::1]", b"host", b"CLIENT.Example",
               b"a b c", b"<x>", b"\"x\"", b"(x)", b"a;b", b"a@b", b"a\\b", b"client.example.", b".client.example", b"-x.example", b"a..b", b"1.2.3.4", b"1", b"#x", b"_x.example", b"[x]", b"[1.2.3]",
-              b"[127.0.0.1", b"x" * 64, b"x" * 300, "bücher.example".encode(), b"\xff", b"a\x01b", b"a\tb", b"", b" ", b"drop.example", b"EHLO", b"<", b"\"", b"a\"b c", b"mx.test.example", b"localhost",
+              b"[127.0.0.1", b"x" * 64, b"x" * 300, "bücher.example".encode(), b"\xff", b"a\x01b", b"a\tb", b"", b" ", b"drop.example", b"odd.example", b"helolist.example", b"EHLO", b"<", b"\"", b"a\"b c", b"mx.test.example", b"localhost",
               b"x=y", b"a:b", b"%s", b"*", b"a,b", b"{x}", b"a/b", b"~", b"'", b"&lt;"]
 
 UNKNOWN = [b"EXPN x", b"TURN", b"SAML FROM:<a@b>", b"SEND FROM:<a@b>", b"SOML", b"HELP", b"HELP MAIL", b"FOO", b"FOO BAR", b"WIZARD", b"DEBUG", b"ehlonot", b"MAILFROM:<a@b>", b"RCPTTO:<a@b>", b"E",
@@ -76,4 +76,4 @@ RARE_HEADERS = [b"Foo : x", b": x", b"Foo bar", b"From: canon@d.example, many@d.
                 b"From: =?utf-8?q?x?= <y>", b"To: <unclosed", b"To: \"unclosed", b"X: \x00nul", b"X: \r cr", b"X: tab\t", b"From: ", b"To: ,,,", b"From:a@host", b"FROM: a", b"from: user@sub.test.example", b"Message-Id:", b"Message-Id: <a b>",
                 b"Message-Id: <x>\r\nMessage-Id: <y>", b"Subject: x\r\n\ty\r\n z", "Fröm: x".encode(), b"X-Long: " + b"l" * 3000, b"To: " + b", ".join([b"u%d@host" % i for i in range(60)]), b"Resent-Date: x", b">From x", b"\tleading"]
 BODIES = [b"text", b"", b"..two dots", b".one", b"8-bit \xe4\xf6", "utf-8 ü".encode(), b"From the start", b" blank first", b"cr\rinside", b"tab\there", b"trailing ", b"From ", b"x: y", b"--b", b"MAIL FROM:<x@y.example>", b"\x7f\x1b[0m"]
-RARE_BODIES = [b"nul\x00nul", b"l" * 1000, b"l" * 2048, b"l" * 2049, b"l" * 5000, b"\r", b"\r\r", b"x\r\r", b"." * 50, b"\x00", b".\x00", b"\xff\xfe"]
+RARE_BODIES = [b"nul\x00nul", b"l" * 500, b"l" * 511, b"l" * 512, b"l" * 1000, b"l" * 2047, b"l" * 2048, b"l" * 2049, b"l" * 5000, b"\r", b"\r\r", b"x\r\r", b"." * 50, b"\x00", b".\x00", b"\xff\xfe"]
