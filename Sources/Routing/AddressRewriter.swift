@@ -26,7 +26,9 @@ struct AddressRewriter: Sendable {
         var result = address
         if result.domain == nil, !isMailboxName { result = routed(result.localPart) ?? result }
         if result.domain == nil, appendsAtMyOrigin { result.domain = myOrigin }
-        if let domain = result.domain, domain.utf8.first != UInt8(ascii: "[") { result.domain = completed(domain) }
+        if let domain = result.domain {
+            result.domain = domain.utf8.first == UInt8(ascii: "[") ? Self.withoutTrailingDot(domain) : completed(domain)
+        }
         return result
     }
 

@@ -16,6 +16,7 @@ package final class AddressRouter: Sendable {
     let showsUnknownTable: Bool
     /// How domains beyond ASCII become what the DNS has.
     package let domainEncoder: DomainEncoder
+    let allowsMinUser: Bool
     /// Findings that do not keep the server from starting.
     package let warnings: [Diagnostic]
     /// The keys of this configuration's address tables (`recipient_delimiter`).
@@ -37,6 +38,7 @@ package final class AddressRouter: Sendable {
         resolvesNumericDomains = settings.bool("resolve_numeric_domain")
         showsUnknownTable = settings.bool("show_user_unknown_table_name")
         domainEncoder = DomainEncoder(settings: settings)
+        allowsMinUser = settings.bool("allow_min_user")
         warnings = domains.warnings
     }
 

@@ -95,7 +95,7 @@ struct LocalDomains: Sendable {
 
     /// In `mydestination`, or the literal of an own address; `domain` in lower case.
     func isLocal(_ domain: String) async -> ListMatch {
-        if let address = AddressLiteral.address(domain), ownAddresses.contains(address.unmapped) { return .yes }
+        if let address = AddressLiteral.address(domain), ownAddresses.contains(address) { return .yes }
         return await myDestination.contains(domain)
     }
 }

@@ -11,6 +11,13 @@ struct Resolution {
     private static let maximumLayers = 100
 
     func resolve(_ address: Address, sender: Address?) async -> AddressResolution {
+        let result = await follow(address, sender: sender)
+        // Some program down the road would take it for an option (`allow_min_user`).
+        let isOption = result.outcome == .resolved && result.recipient.localPart.utf8.first == UInt8(ascii: "-")
+        return isOption && !router.allowsMinUser ? illegal(result.recipient) : result
+    }
+
+    private func follow(_ address: Address, sender: Address?) async -> AddressResolution {
         var current = address.isNull ? Address(localPart: router.emptyAddressRecipient, domain: router.myHostname) : address
         for _ in 0..<Self.maximumLayers {
             current.domain = current.domain.map(AddressRewriter.withoutTrailingDot)

@@ -24,6 +24,8 @@ package struct AddressList: Sendable, Hashable {
     }
 
     package internal(set) var mailboxes: [Mailbox] = []
+    /// A source route has been left out: the field is not as it was written.
+    package internal(set) var hadRoute = false
     var elements: [Element] = []
 
     init() {}
@@ -120,6 +122,7 @@ struct AddressListParser {
         // A source route is dropped (RFC 5322 section 4.4).
         if spec.first == .special(UInt8(ascii: "@")), let colon = spec.lastIndex(of: .special(UInt8(ascii: ":"))) {
             spec = spec[(colon + 1)...]
+            list.hadRoute = true
         }
         for byte in ",;:".utf8 where spec.contains(.special(byte)) { return false }
         if let mailbox = Self.mailbox(spec) {

@@ -94,6 +94,12 @@ package enum OriginalRecipient {
     /// What a recipient without ORCPT gets: its address as the client gave it.
     package static func synthesized(_ address: Address) -> String { "rfc822;\(harmless(address.description))" }
 
+    /// The same where the client's way of writing the address would be lost: `"a"@b`, a route, a comment. Empty where nothing is.
+    package static func asWritten(_ path: ArraySlice<UInt8>, _ address: Address) -> String {
+        let text = PathParser.withoutBrackets(path)
+        return text.elementsEqual(address.description.utf8) ? "" : "rfc822;\(harmless(String(decoding: text, as: UTF8.self)))"
+    }
+
     private static func isUTF8(_ type: String) -> Bool { type.lowercased() == "utf-8" }
 
     private static func harmless(_ text: String) -> String {

@@ -15,10 +15,14 @@ package enum PathParser {
     package static func parse(_ path: ArraySlice<UInt8>, strict: Bool = false) -> Result {
         if let address = plain(path) { return .address(address) }
         if strict, path.first != UInt8(ascii: "<") { return .illegal }
-        guard let lexemes = lex(path, allowComments: !strict), let body = bracketed(lexemes, strict: strict),
-            let spec = withoutRoute(body), let address = mailbox(spec)
+        guard let lexemes = lex(withoutBrackets(path), allowComments: !strict), let body = bracketed(lexemes, strict: strict),
+            let spec = withoutRoute(body, strict: strict), let address = mailbox(spec)
         else { return .illegal }
-        return path.contains { $0 >= 0x80 } ? .nonASCII(address) : .address(address)
+        // What begins with `@` is a route, whatever it was quoted with.
+        if strict, address.internalForm.utf8.first == UInt8(ascii: "@") { return .illegal }
+        guard path.contains(where: { $0 >= 0x80 }) else { return .address(address) }
+        // An address is text: with other bytes it would become another one.
+        return String(validating: path, as: UTF8.self) == nil ? .illegal : .nonASCII(address)
     }
 
     /// The form nearly every client sends, `<dot-atom@host>`, without building lexemes.
@@ -51,7 +55,13 @@ package enum PathParser {
         case special(UInt8)
     }
 
-    /// nil when a quote, comment or literal does not end, or where CR or NUL would travel on to the next hop's command line.
+    /// One pair of brackets may enclose what by itself is not complete: `<a@[192.0.2.1>`.
+    package static func withoutBrackets(_ path: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        guard path.count >= 2, path.first == UInt8(ascii: "<"), path.last == UInt8(ascii: ">") else { return path }
+        return path.dropFirst().dropLast()
+    }
+
+    /// nil when a quote does not end, or where CR or NUL would travel on to the next hop's command line.
     private static func lex(_ path: ArraySlice<UInt8>, allowComments: Bool) -> [Lexeme]? {
         if path.contains(where: { $0 == 0 || $0 == 0x0D || $0 == 0x0A }) { return nil }
         var lexemes: [Lexeme] = []
@@ -62,14 +72,16 @@ package enum PathParser {
             case _ where byte.isBlank:
                 position += 1
             case UInt8(ascii: "("):
-                guard allowComments, skipComment(path, &position) else { return nil }
+                guard allowComments else { return nil }
+                skipComment(path, &position)
             case UInt8(ascii: "\""):
                 guard let text = quotedString(path, &position) else { return nil }
                 lexemes.append(.word(text))
             case UInt8(ascii: "["):
-                guard let end = path[position...].firstIndex(of: UInt8(ascii: "]")) else { return nil }
-                lexemes.append(.literal(Array(path[position...end])))
-                position = end + 1
+                // Compared with smtpd(8): a literal that is never closed reaches to the end.
+                let end = path[position...].firstIndex(of: UInt8(ascii: "]")) ?? path.endIndex
+                lexemes.append(.literal(Array(path[position..<end]) + [UInt8(ascii: "]")]))
+                position = min(end + 1, path.endIndex)
             case _ where isSpecial(byte):
                 lexemes.append(.special(byte))
                 position += 1
@@ -97,9 +109,10 @@ package enum PathParser {
         var text: [UInt8] = []
         while position < path.endIndex {
             let byte = path[position]
-            if byte == UInt8(ascii: "\\"), position + 1 < path.endIndex {
-                text.append(path[position + 1])
-                position += 2
+            if byte == UInt8(ascii: "\\") {
+                // The last byte escapes nothing.
+                if position + 1 < path.endIndex { text.append(withoutTab(path[position + 1])) }
+                position = min(position + 2, path.endIndex)
             } else if isSpecial(byte) || byte.isBlank || endsAtom(byte) {
                 break
             } else {
@@ -121,12 +134,16 @@ package enum PathParser {
                 byte = path[position]
                 position += 1
             }
-            text.append(byte)
+            text.append(withoutTab(byte))
         }
         return nil
     }
 
-    private static func skipComment(_ path: ArraySlice<UInt8>, _ position: inout Int) -> Bool {
+    /// A tab of a quoted string is a blank to Postfix.
+    private static func withoutTab(_ byte: UInt8) -> UInt8 { byte == 0x09 ? 0x20 : byte }
+
+    /// A comment that is never closed reaches to the end.
+    private static func skipComment(_ path: ArraySlice<UInt8>, _ position: inout Int) {
         var depth = 0
         while position < path.endIndex {
             let byte = path[position]
@@ -136,11 +153,10 @@ package enum PathParser {
             case UInt8(ascii: "("): depth += 1
             case UInt8(ascii: ")"):
                 depth -= 1
-                if depth == 0 { return true }
+                if depth == 0 { return }
             default: break
             }
         }
-        return false
     }
 
     /// What stands between `<` and `>`; all of it when there are no brackets. nil when text follows the bracket.
@@ -148,21 +164,27 @@ package enum PathParser {
         guard let open = lexemes.lastIndex(of: .special(UInt8(ascii: "<"))) else {
             return lexemes.last == .special(UInt8(ascii: ">")) ? lexemes.dropLast() : lexemes[...]
         }
+        if lexemes[..<open].contains(.special(UInt8(ascii: ">"))) { return nil }
         let inner = lexemes[(open + 1)...]
         let close = inner.firstIndex(of: .special(UInt8(ascii: ">"))) ?? inner.endIndex
         guard inner[close...].allSatisfy({ $0 == .special(UInt8(ascii: ">")) }), !strict || open == 0 else { return nil }
         return inner[..<close]
     }
 
-    /// Drops `@a,@b:` and a group's name; a group may hold one address.
-    private static func withoutRoute(_ lexemes: ArraySlice<Lexeme>) -> ArraySlice<Lexeme>? {
+    /// Drops `@a,@b:`, a group's name, and separators that separate nothing; a group may hold one address.
+    private static func withoutRoute(_ lexemes: ArraySlice<Lexeme>, strict: Bool) -> ArraySlice<Lexeme>? {
         var spec = lexemes
-        if let colon = spec.lastIndex(of: .special(UInt8(ascii: ":"))) {
-            spec = spec[(colon + 1)...]
-            if spec.last == .special(UInt8(ascii: ";")) { spec = spec.dropLast() }
+        let colon = Lexeme.special(UInt8(ascii: ":"))
+        // Any other colon is part of a name, as in `mailto:a@b`.
+        if spec.last == .special(UInt8(ascii: ";")), let end = spec.lastIndex(of: colon) { spec = spec[(end + 1)...] }
+        while spec.first == .special(UInt8(ascii: "@")), let end = spec.firstIndex(of: colon) {
+            spec = spec[(end + 1)...]
+            if strict { break }
         }
-        let separators = [Lexeme.special(UInt8(ascii: ",")), .special(UInt8(ascii: ";")), .special(UInt8(ascii: ">"))]
-        return spec.contains(where: separators.contains) ? nil : spec
+        let separators = [Lexeme.special(UInt8(ascii: ",")), .special(UInt8(ascii: ";"))]
+        while let first = spec.first, separators.contains(first) { spec.removeFirst() }
+        while let last = spec.last, separators.contains(last) { spec.removeLast() }
+        return spec.contains { separators.contains($0) || $0 == .special(UInt8(ascii: ">")) } ? nil : spec
     }
 
     /// Words must be joined by `.` or `@`; the domain follows the last `@`.
@@ -170,36 +192,42 @@ package enum PathParser {
         var text: [UInt8] = []
         var at: Int?
         var previousWasWord = false
+        var previousWasLiteral = false
         for lexeme in spec {
             switch lexeme {
             case .word(let word):
-                if previousWasWord { return nil }
+                // `[b]%a` goes on with an operator; other words without anything between are two.
+                if previousWasWord, !(previousWasLiteral && isRoutingOperator(word.first)) { return nil }
                 text += word
                 previousWasWord = true
+                previousWasLiteral = false
             case .literal(let literal):
-                // Only as a domain; `a[b]@c` is two words without anything between.
-                guard at == text.count - 1 else { return nil }
+                if previousWasWord, previousWasLiteral || !isRoutingOperator(text.last) { return nil }
                 text += literal
                 previousWasWord = true
+                previousWasLiteral = true
             case .special(let byte):
                 if byte == UInt8(ascii: "@") { at = text.count }
                 text.append(byte)
                 previousWasWord = false
+                previousWasLiteral = false
             }
         }
-        guard let at else {
-            // `""` is an empty word, not the null reverse-path.
-            if text.isEmpty, !spec.isEmpty { return nil }
-            return Address(localPart: String(decoding: text, as: UTF8.self), domain: nil)
-        }
+        // Quotes are gone now: the domain of `"a@b"` and `a\@b` is b, too.
+        if at == nil, let last = text.lastIndex(of: UInt8(ascii: "@")), isSafe(domain: text[(last + 1)...]) { at = last }
+        guard let at else { return Address(localPart: String(decoding: text, as: UTF8.self), domain: nil) }
         let domain = text[(at + 1)...]
         guard isSafe(domain: domain) else { return nil }
         return Address(localPart: String(decoding: text[..<at], as: UTF8.self), domain: String(decoding: domain, as: UTF8.self))
     }
 
+    private static func isRoutingOperator(_ byte: UInt8?) -> Bool { byte == UInt8(ascii: "%") || byte == UInt8(ascii: "!") }
+
     /// A domain is written without quotes: a `>` or a blank in it (`a@b\>\ SIZE=1`) would end the path in the next hop's command line.
     static func isSafe(domain: ArraySlice<UInt8>) -> Bool {
         guard let first = domain.first else { return false }
+        // `[192.0.2.1].`: completing the address drops the dot.
+        if first == UInt8(ascii: "["), domain.suffix(2).elementsEqual("].".utf8) { return isSafe(domain: domain.dropLast()) }
         let text = first == UInt8(ascii: "[") && domain.last == UInt8(ascii: "]") ? domain.dropFirst().dropLast() : domain
         return text.allSatisfy { Address.isAtomText($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") && text.count < domain.count }
     }

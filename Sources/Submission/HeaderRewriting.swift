@@ -25,7 +25,7 @@ struct HeaderRewriting: Sendable {
     /// The header's addresses where one of them has changed, nil otherwise: such a header stays as it was written.
     func rewritten(_ header: AddressHeader) -> AddressList? {
         guard var list = header.addresses(tokenLimit: tokenLimit) else { return nil }
-        var hasChanged = false
+        var hasChanged = list.hadRoute
         for (index, mailbox) in list.mailboxes.enumerated() {
             let address = completed(mailbox)
             guard address != mailbox.address else { continue }
@@ -39,7 +39,7 @@ struct HeaderRewriting: Sendable {
     @inline(never)
     func mapped(_ header: AddressHeader, warnings: inout [String]) async throws(AddressMapFailure) -> AddressList? {
         guard var list = header.addresses(tokenLimit: tokenLimit) else { return nil }
-        var hasChanged = false
+        var hasChanged = list.hadRoute
         for (index, mailbox) in list.mailboxes.enumerated() {
             let address = try await maps.map(completed(mailbox), in: Self.place(of: header), router, warnings: &warnings)
             guard address != mailbox.address else { continue }

@@ -31,13 +31,28 @@ import Testing
         ("<a%b@c>", Address(localPart: "a%b", domain: "c")),
         ("<a!b>", Address(localPart: "a!b", domain: nil)),
         ("<a\u{1}b@c>", Address(localPart: "a\u{1}b", domain: "c")),
+        ("\"\"", Address.null),
+        ("<;>", Address.null),
+        ("(c", Address.null),
+        ("<a@c,>", Address(localPart: "a", domain: "c")),
+        ("<,a@c>", Address(localPart: "a", domain: "c")),
+        ("<a(b@c>", Address(localPart: "a", domain: nil)),
+        ("<mailto:a@c>", Address(localPart: "mailto:a", domain: "c")),
+        ("<:>", Address(localPart: ":", domain: nil)),
+        ("<g:h:a@c;>", Address(localPart: "a", domain: "c")),
+        ("<\"a@c\">", Address(localPart: "a", domain: "c")),
+        ("<\"a\tb\"@c>", Address(localPart: "a b", domain: "c")),
+        ("<[b]@c>", Address(localPart: "[b]", domain: "c")),
+        ("<a%[b]@c>", Address(localPart: "a%[b]", domain: "c")),
+        ("<a@[127.0.0.1].>", Address(localPart: "a", domain: "[127.0.0.1].")),
+        ("<a@[127.0.0.1>", Address(localPart: "a", domain: "[127.0.0.1]")),
     ])
     func accepted(_ text: String, _ expected: Address) {
         #expect(PathParser.parse(Array(text.utf8)[...]) == .address(expected))
     }
 
     @Test(arguments: [
-        "<a b@c>", "<a@c>junk", "<a,b@c>", "<a@c,b@d>", "<\"a@c>", "<\"a\"b@c>", "<a;b@c>", "<a[b]@c>", "<a@>", "\"\"", "<a(b@c>", "<a@[b>",
+        "<a b@c>", "<a@c>junk", "<a,b@c>", "<a@c,b@d>", "<\"a@c>", "<\"a\"b@c>", "<a;b@c>", "<a[b]@c>", "<a@>", "<[b]a@c>", "<a@c:>", "<a@::1>", "<a@[127.0.0.1]..>", "<a@[127.0.0.1>>",
         "<a\rb@c>", "<a\u{0}b@c>", "<a@c><b@d>x",
         "<a@b\\> SIZE=1>", "<a@b\\ c>", "<a@\"b c\">", "<a@b\\\\c>", "<a@b\\\"c>", "<a@[1.2> x]>", "<a@[a b]>",
     ])

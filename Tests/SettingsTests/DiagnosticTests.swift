@@ -186,10 +186,10 @@ import Testing
     }
 
     @Test func notesNameTheReason() {
-        let (_, diagnostics) = load("biff = no\nmailbox_size_limit = 0\nallow_min_user = yes\n")
+        let (_, diagnostics) = load("biff = no\nmailbox_size_limit = 0\nresolve_dequoted_address = no\n")
         #expect(diagnostics.notes.contains { $0.hasPrefix("/c/main.cf:2: note: biff has no effect: local(8) and virtual(8) delivery") })
         #expect(
-            diagnostics.notes.contains("/c/main.cf:4: note: allow_min_user is not implemented; it would only allow more")
+            diagnostics.notes.contains("/c/main.cf:4: note: resolve_dequoted_address is not implemented; it would only allow more")
         )
         #expect(!diagnostics.notes.contains { $0.contains("smtpd_banner") })
     }

@@ -2,7 +2,7 @@
 extension Parameter {
     static let identity: [Parameter] = [
         .init("alias_maps", .tables, .a, .honoured, "hash:/etc/aliases, nis:mail.aliases"),
-        .init("allow_min_user", .bool, .b, .loosens, "no"),
+        .init("allow_min_user", .bool, .b, .honoured, "no"),
         .init("allow_percent_hack", .bool, .b, .honoured, "yes"),
         .init("allow_untrusted_routing", .bool, .b, .honoured, "no"),
         .init("alternate_config_directories", .list, .c, .noEffect(.noMultiInstance), ""),
