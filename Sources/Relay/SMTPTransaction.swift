@@ -160,12 +160,18 @@ struct SMTPTransaction {
             buffer.writeStaticString(" SIZE=")
             buffer.writeString(String(job.content.size))
         }
-        if job.envelope.body == .eightBitMIME, session.capabilities.eightBitMIME { buffer.writeStaticString(" BODY=8BITMIME") }
-        if job.envelope.needsUTF8, session.capabilities.smtpUTF8 { buffer.writeStaticString(" SMTPUTF8") }
+        if session.capabilities.eightBitMIME {
+            switch job.envelope.body {
+            case .eightBitMIME: buffer.writeStaticString(" BODY=8BITMIME")
+            case .sevenBit: buffer.writeStaticString(" BODY=7BIT")
+            case .unspecified: break
+            }
+        }
         if session.capabilities.dsn {
             if !job.envelope.envelopeID.isEmpty { buffer.writeString(" ENVID=\(XText.word(job.envelope.envelopeID))") }
             if let value = job.envelope.returns.parameter { buffer.writeString(" RET=\(value)") }
         }
+        if job.envelope.needsUTF8, session.capabilities.smtpUTF8 { buffer.writeStaticString(" SMTPUTF8") }
         buffer.writeStaticString("\r\n")
     }
 

@@ -82,7 +82,8 @@ package struct Decision: Sendable, Hashable {
     /// The connection ends at once, and nothing is said (`HANGUP`); ``rejection`` is there too, so that nothing goes on.
     package var hangsUp = false
     package var actions: [MessageAction]
-    /// Lines for the log in evaluation order, without queue id or client: `reject_warning`, `info`, `warn`, ...
+    /// Lines for the log in evaluation order, without queue id or client: `reject_warning`, `info`, `warn`, ...; `warning` and no verb at
+    /// all stand for lines of their own.
     package var notices: [Notice]
     package var trace: [TraceStep]
     /// With `smtpd_delay_reject = no`: a `defer_if_permit` that later stages of the session must know (``SessionFacts/pendingDeferral``).
@@ -92,10 +93,13 @@ package struct Decision: Sendable, Hashable {
     package struct Notice: Sendable, Hashable {
         package var verb: String
         package var text: String
+        /// The reply that a warning stands for; `text` is how the log shows it.
+        package var reply: Reply?
 
-        package init(verb: String, text: String) {
+        package init(verb: String, text: String, reply: Reply? = nil) {
             self.verb = verb
             self.text = text
+            self.reply = reply
         }
     }
 

@@ -16,6 +16,8 @@ final class Evaluation {
     private var deferIfReject: Reply?
     private var isWarned = false
     private var depth = 0
+    /// What a table was asked about whose answer, a list of restrictions, is at work.
+    private(set) var accessSubject: AccessSubject?
     var decision = Decision()
     var unlistedSenderWasChecked = false
     var unlistedRecipientWasChecked = false
@@ -128,6 +130,11 @@ final class Evaluation {
             if deferIfReject == nil { deferIfReject = reply }
             note(.deferred(reply))
             return nil
+        case .evaluateAbout(let subject, let nested):
+            let previous = accessSubject
+            accessSubject = subject
+            defer { accessSubject = previous }
+            return await conclude(.evaluate(nested), entry, in: list, since: start)
         case .evaluate(let nested):
             guard depth < Self.maximumDepth else {
                 warning("unreasonable recursion in restriction \(nested.name)")
@@ -146,7 +153,7 @@ final class Evaluation {
     }
 
     private func warn(_ reply: Reply) {
-        decision.notices.append(Decision.Notice(verb: "reject_warning", text: reply.logText))
+        decision.notices.append(Decision.Notice(verb: "reject_warning", text: reply.logText, reply: reply))
     }
 
     /// A rule that is no restriction of a list (`smtpd_reject_unlisted_recipient`).
@@ -203,6 +210,7 @@ extension Evaluation {
 
     /// `CODE STATUS <X>: CLASS rejected: TEXT` about the datum of the list at work.
     func rejection(_ code: Int, _ status: EnhancedStatusCode, _ text: String) -> Reply {
-        Replies.make(code, status, "<\(subject)>: \(kind.replyClass) rejected: \(text)")
+        if let accessSubject { return accessSubject.rejection(code, status, text) }
+        return Replies.make(code, status, "<\(subject)>: \(kind.replyClass) rejected: \(text)")
     }
 }

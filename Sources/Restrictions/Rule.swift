@@ -23,6 +23,8 @@ enum Verdict: Sendable {
     case deferIfReject(Reply)
     /// A restriction class, or restrictions that a table returned.
     case evaluate(RestrictionList)
+    /// The same, about what the table was asked.
+    case evaluateAbout(AccessSubject, RestrictionList)
     /// Worth a line in the trace, then as `.dunno` (`HOLD`, `PREPEND`, `WARN`).
     case acted(String)
     /// As `.acted`, then as `.permit` (`DISCARD`).

@@ -182,8 +182,10 @@ package enum PathParser {
             if strict { break }
         }
         let separators = [Lexeme.special(UInt8(ascii: ",")), .special(UInt8(ascii: ";"))]
-        while let first = spec.first, separators.contains(first) { spec.removeFirst() }
-        while let last = spec.last, separators.contains(last) { spec.removeLast() }
+        if !strict {
+            while let first = spec.first, separators.contains(first) { spec.removeFirst() }
+            while let last = spec.last, separators.contains(last) { spec.removeLast() }
+        }
         return spec.contains { separators.contains($0) || $0 == .special(UInt8(ascii: ">")) } ? nil : spec
     }
 

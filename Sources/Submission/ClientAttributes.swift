@@ -61,13 +61,13 @@ package struct ClientAttributes: Sendable, Hashable {
             }
             let raw = word[(equals + 1)...]
             guard raw.count <= longestValue else { return refused("Error: attribute value too long") }
-            let given = Session.printable(word[..<equals])
+            let given = Session.shown(word[..<equals])
             let name = given.uppercased()
             guard verb.names.contains(name) else { return refused("Bad \(verb.rawValue) attribute name: \(given)") }
             let bytes = XText.decoded(raw) ?? Array(raw)
             let text = String(validating: bytes, as: UTF8.self)
             guard let text, attributes.take(verb, name, text, acceptsIPv4: acceptsIPv4, acceptsIPv6: acceptsIPv6) else {
-                let shown = Session.printable(bytes)
+                let shown = Session.shown(bytes)
                 return refused("Bad \(name) syntax: \(verb == .xforward ? Session.harmless(shown) : shown)")
             }
         }
@@ -123,7 +123,7 @@ package struct ClientAttributes: Sendable, Hashable {
     private mutating func takeText(_ name: String, _ text: String, _ value: Value<String>?) -> Bool {
         switch name {
         case "HELO": helo = value.map(Self.harmless)
-        case "LOGIN": login = value.map(Self.printable)
+        case "LOGIN": if login?.value == nil { login = value.map(Self.printable) }
         case "IDENT": ident = value.map(Self.harmless)
         case "SOURCE":
             guard ["LOCAL", "REMOTE", "[UNAVAILABLE]"].contains(text.uppercased()) else { return false }

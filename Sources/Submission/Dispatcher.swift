@@ -122,7 +122,7 @@ extension Session {
     private func performUnknown(_ command: CommandLine) async {
         if denial == nil { lastState = "UNKNOWN" }
         let word = command.text(0)
-        var isForbidden = command[0].count > 1 && command[0].last == UInt8(ascii: ":")
+        var isForbidden = Self.looksLikeHeader(command[0])
         if !isForbidden { isForbidden = await policy.forbiddenCommands.contains(word) }
         if isForbidden {
             log.warning("non-SMTP command from \(clientText): \(Self.escaped(command.bytes.prefix(100)))")
@@ -132,6 +132,12 @@ extension Session {
         }
         let reply = denial.map(accessDenied) ?? Reply(500, .init(5, 5, 2), "Error: command not recognized")
         await finish(CommandStatistics.unknown, "UNKNOWN", .reply(reply))
+    }
+
+    /// A mail header that arrives as a command: printable ASCII up to a colon.
+    private static func looksLikeHeader(_ word: ArraySlice<UInt8>) -> Bool {
+        guard let colon = word.firstIndex(of: UInt8(ascii: ":")), colon > word.startIndex else { return false }
+        return word[..<colon].allSatisfy { (0x21...0x7E).contains($0) }
     }
 
     /// Every command after a denied connection; a denial that closes is repeated as it was.

@@ -9,14 +9,20 @@ extension Session {
         case refused(Reply)
     }
 
+    /// The address of MAIL or RCPT.
+    func path(_ command: CommandLine, verb: String, isUTF8: Bool) async -> PathOutcome {
+        // A word whose quotes or brackets stay open is refused unseen, and not logged, as in Postfix.
+        if command.tokens[2].isUnbalanced { return .refused(Self.badAddress(verb)) }
+        return await path(command[2], verb: verb, isUTF8: isUTF8, strict: policy.strictEnvelopes)
+    }
+
     /// The address of MAIL, RCPT or VRFY: parsed, completed, and one that some delivery could follow.
     /// - Parameter isUTF8: the client said SMTPUTF8, so that a domain may have characters beyond ASCII (RFC 6531 section 3.3).
-    func path(_ command: CommandLine, _ index: Int, verb: String, isUTF8: Bool) async -> PathOutcome {
-        guard !command.tokens[index].isUnbalanced else { return .refused(illegal(command, index, verb: verb)) }
-        switch PathParser.parse(command[index], strict: policy.strictEnvelopes) {
-        case .illegal: return .refused(illegal(command, index, verb: verb))
+    func path(_ word: ArraySlice<UInt8>, verb: String, isUTF8: Bool, strict: Bool) async -> PathOutcome {
+        switch PathParser.parse(word, strict: strict) {
+        case .illegal: return .refused(illegal(word, verb: verb))
         case .nonASCII(let address) where !isUTF8 && address.domain?.utf8.contains { $0 >= 0x80 } == true:
-            return .refused(illegal(command, index, verb: verb))
+            return .refused(illegal(word, verb: verb))
         case .address(let address), .nonASCII(let address):
             if address.isNull { return .address(address, rewritten: address) }
             let rewritten = service.router.rewrite(address)
@@ -25,7 +31,7 @@ extension Session {
             case .resolved where verb == "RCPT" && !policy.content.maps.changesRecipients && Self.hasNoWayOut(resolution):
                 return .refused(noWayOut(for: address, resolution, given: address))
             case .resolved: return .address(address, rewritten: rewritten)
-            case .illegal: return .refused(illegal(command, index, verb: verb))
+            case .illegal: return .refused(illegal(word, verb: verb))
             case .failed(let reason):
                 log.warning("\(address): address lookup failure: \(reason)")
                 return .refused(Reply(451, .init(4, 3, 0), "<\(address)>: Temporary lookup failure"))
@@ -51,14 +57,18 @@ extension Session {
     }
 
     /// Logs an address no one could send to, and words the refusal.
-    func illegal(_ command: CommandLine, _ index: Int, verb: String) -> Reply {
-        // A word whose quotes or brackets stay open is refused unseen, as in Postfix.
-        if !command.tokens[index].isUnbalanced {
-            // Characters beyond ASCII are shown, as smtpd(8) does; nothing may end the line.
-            let text = String(decoding: command[index].map { $0 < 0x20 || $0 == 0x7F ? UInt8(ascii: "?") : $0 }, as: UTF8.self)
-            log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(text)")
-        }
-        return verb == "MAIL"
+    func illegal(_ word: ArraySlice<UInt8>, verb: String) -> Reply {
+        // Characters beyond ASCII are shown, as smtpd(8) does; nothing may end the line.
+        let text = String(
+            decoding: word.map { $0 < 0x20 || $0 == 0x7F || $0 > 0x7F && !policy.checksUTF8 ? UInt8(ascii: "?") : $0 },
+            as: UTF8.self
+        )
+        log.warning("Illegal address syntax from \(clientText) in \(verb) command: \(text)")
+        return Self.badAddress(verb)
+    }
+
+    private static func badAddress(_ verb: String) -> Reply {
+        verb == "MAIL"
             ? Reply(501, .init(5, 1, 7), "Bad sender address syntax") : Reply(501, .init(5, 1, 3), "Bad recipient address syntax")
     }
 }

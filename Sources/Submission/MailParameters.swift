@@ -15,7 +15,9 @@ struct MailParameters {
     private(set) var isUTF8 = false
     private(set) var returns = ReturnedContent.unspecified
     private(set) var envelopeID = ""
-    private var hasAuth = false
+    /// AUTH= as it was written; nil without.
+    private var identity: String?
+    var declaredIdentity: String { identity ?? "" }
 
     init(takesUTF8: Bool, takesDSN: Bool, verpSyntax: VERPSyntax? = nil) {
         self.verpSyntax = verpSyntax
@@ -39,9 +41,9 @@ struct MailParameters {
             return nil
         case ("AUTH", true):
             // The identity is not passed on: no trusted peer asserts one here (RFC 4954 section 5 lets us treat it as AUTH=<>).
+            if identity != nil { return Reply(503, .init(5, 5, 4), "Error: multiple AUTH= options") }
             if value.elementsEqual("<>".utf8) { return nil }
-            if hasAuth { return Reply(503, .init(5, 5, 4), "Error: multiple AUTH= options") }
-            hasAuth = true
+            identity = Session.printable(value)
             return nil
         case ("SMTPUTF8", false) where takesUTF8:
             isUTF8 = true
@@ -88,6 +90,6 @@ struct MailParameters {
     }
 
     static func unsupported(_ parameter: ArraySlice<UInt8>) -> Reply {
-        Reply(555, .init(5, 5, 4), "Unsupported option: \(Session.printable(parameter))")
+        Reply(555, .init(5, 5, 4), "Unsupported option: \(Session.shown(parameter))")
     }
 }

@@ -77,7 +77,9 @@ extension Session {
             return InputLine(bytes: bytes, hasBareLineFeed: false, isTooLong: true)
         }
         var end = lineFeed
-        while end > window.startIndex, window[end - 1] == UInt8(ascii: "\r") { end -= 1 }
+        // Where a bare LF is an error, one CR belongs to the line end.
+        let least = allowsBareNewline ? window.startIndex : max(window.startIndex, lineFeed - 1)
+        while end > least, window[end - 1] == UInt8(ascii: "\r") { end -= 1 }
         let line = InputLine(bytes: Array(window[window.startIndex..<end]), hasBareLineFeed: end == lineFeed, isTooLong: false)
         feeder.input.moveReaderIndex(forwardBy: lineFeed + 1 - view.startIndex)
         return line

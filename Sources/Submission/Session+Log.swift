@@ -28,8 +28,11 @@ extension Session {
         for notice in decision.notices {
             if notice.verb == "warning" {
                 log.warning(notice.text)
+            } else if notice.verb.isEmpty {
+                log.info(notice.text)
             } else {
-                logEvent(notice.verb, state, notice.text, recipient: recipient)
+                let softened = policy.softBounce ? notice.reply?.softened.logText : nil
+                logEvent(notice.verb, state, softened ?? notice.text, recipient: recipient)
             }
         }
     }
@@ -39,6 +42,8 @@ extension Session {
     func rejection(at stage: RestrictionStage, state: String, recipient: Address? = nil) async -> Decision {
         // Decided at RCPT then; asking the lists would only cost the session the frames of doing so.
         if policy.delayReject, [.connect, .helo, .mail].contains(stage) { return Decision() }
+        // A message that is to be dropped is not judged further.
+        if transaction?.isDiscarded == true { return Decision() }
         facts.pendingDeferral = pendingDeferral ?? transaction?.pendingDeferral
         facts.recipient = recipient
         var decision = await service.rules.evaluate(stage, facts)
@@ -75,6 +80,11 @@ extension Session {
     /// A login name as log and headers show it: other characters than control characters stay.
     static func printable(login: String) -> String {
         String(String.UnicodeScalarView(login.unicodeScalars.map { $0.isDisruptive ? "?" : $0 }))
+    }
+
+    /// Text of a command that has been found to be UTF-8, where that is asked for: control characters become `?`.
+    static func shown(_ bytes: some Sequence<UInt8>) -> String {
+        String(String.UnicodeScalarView(String(decoding: Array(bytes), as: UTF8.self).unicodeScalars.map { $0.isDisruptive ? "?" : $0 }))
     }
 
     /// Bytes as log text with C escapes, as Postfix shows data that came too early: `EHLO x\r\n`.

@@ -12,6 +12,8 @@ struct Transaction {
     /// RET and ENVID.
     var returns: ReturnedContent
     var envelopeID: String
+    /// AUTH= as the client wrote it, for the log; empty without.
+    var declaredIdentity: String
     /// XVERP.
     var verpDelimiters: VERPDelimiters?
     /// One for each accepted RCPT.
@@ -52,6 +54,7 @@ struct Transaction {
         isUTF8 = parameters.isUTF8
         returns = parameters.returns
         envelopeID = parameters.envelopeID
+        declaredIdentity = parameters.declaredIdentity
         verpDelimiters = parameters.verpDelimiters
         self.completesHeaders = completesHeaders
     }

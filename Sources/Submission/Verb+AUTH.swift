@@ -18,7 +18,7 @@ extension Session {
             return .reply(Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(addressText)"))
         }
         guard (2...3).contains(command.count) else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")) }
-        let mechanism = Self.printable(command[1])
+        let mechanism = Self.shown(command[1])
         let log = log
         let request = AuthenticationRequest(
             mechanism: mechanism.uppercased(),

@@ -9,31 +9,33 @@ extension Session {
     func helo(_ command: CommandLine, extended: Bool) async -> Outcome {
         let verb = extended ? "EHLO" : "HELO"
         guard command.count > 1 else { return .reply(Reply(501, nil, "Syntax: \(verb) hostname")) }
-        endTransaction()
-        forwarded = nil
         let name = (1..<command.count).map { command.text($0) }.joined(separator: " ")
         let previous = facts.heloName
-        facts.heloName = Self.harmless(name)
+        // The lists and their log lines see the name as it was written.
+        facts.heloName = String(String.UnicodeScalarView(name.unicodeScalars.map { $0.isDisruptive ? "?" : $0 }))
         let decision = await rejection(at: .helo, state: verb)
         if let reply = decision.rejection {
             facts.heloName = previous
             return .reply(reply)
         }
+        facts.heloName = Self.harmless(name)
+        endTransaction()
+        forwarded = nil
         // HELO does not take back what EHLO has said, nor does STARTTLS, as in Postfix.
         isExtended = isExtended || extended
         pendingDeferral = pendingDeferral ?? decision.pendingDeferral
-        if let reply = await settleHiddenKeywords(verb) { return .reply(reply) }
+        if let reply = await settleHiddenKeywords(verb, extended: extended) { return .reply(reply) }
         guard extended else { return .reply(Reply(250, nil, policy.host)) }
         let offersAuth = await isAuthOffered
         return .reply(Reply(250, nil, lines: capabilities(offersAuth: offersAuth)))
     }
 
     /// `smtpd_discard_ehlo_keywords` or what the address maps say instead; the refusal when they cannot be asked.
-    private func settleHiddenKeywords(_ verb: String) async -> Reply? {
+    private func settleHiddenKeywords(_ verb: String, extended: Bool) async -> Reply? {
         switch await policy.discardedKeywords.keywords(of: "\(clientAddress)") {
         case .keywords(let keywords):
             hiddenKeywords = keywords
-            if verb == "EHLO", let text = keywords.logText { log.info("discarding EHLO keywords: \(text)") }
+            if extended, let text = keywords.logText { log.info("discarding EHLO keywords: \(text)") }
             return nil
         case .failed(let reason):
             log.warning("\(reason) for \"\(clientAddress)\"")

@@ -16,7 +16,7 @@ extension Session {
         }
         let sender: (given: Address, rewritten: Address)
         let isUTF8 = policy.checksUTF8 && (3..<command.count).contains { command.matches($0, "smtputf8") }
-        switch await path(command, 2, verb: "MAIL", isUTF8: isUTF8) {
+        switch await path(command, verb: "MAIL", isUTF8: isUTF8) {
         case .refused(let reply): return .reply(reply)
         case .address(let given, let rewritten): sender = (given, rewritten)
         }

@@ -20,11 +20,11 @@ extension Session {
         if let refusal = overRecipientRate() { return .reply(refusal) }
         let given: Address
         let rewritten: Address
-        switch await path(command, 2, verb: "RCPT", isUTF8: transaction?.isUTF8 == true) {
+        switch await path(command, verb: "RCPT", isUTF8: transaction?.isUTF8 == true) {
         case .refused(let reply): return .reply(reply)
         case .address(let address, let completed): (given, rewritten) = (address, completed)
         }
-        if given.isNull { return .reply(illegal(command, 2, verb: "RCPT")) }
+        if given.isNull { return .reply(illegal(command[2], verb: "RCPT")) }
         var parameters = RcptParameters(takesDSN: !hiddenKeywords.contains(.dsn))
         for index in 3..<command.count {
             if let refusal = parameters.read(command[index]) {
@@ -47,12 +47,13 @@ extension Session {
             case .expanded(let expansion): (addresses, copies) = (expansion.recipients, expansion.copies)
             }
         }
+        let original = parameters.originalRecipient.isEmpty ? OriginalRecipient.asWritten(command[2], given) : parameters.originalRecipient
         var recipients = addresses.map { address in
             Recipient(
                 address: address,
                 original: given == address ? nil : given,
                 notify: parameters.notify,
-                declaredOriginal: parameters.originalRecipient
+                declaredOriginal: original
             )
         }
         let length = (recipients + copies).reduce(transaction?.recipientsLength ?? 0) { $0 + $1.encodedLength }
@@ -86,7 +87,9 @@ extension Session {
             } catch {
                 return failureReply(error)
             }
-            log.info("\(queueName): client=\(clientText)\(loginText)\(forwarded?.logText(withPort: policy.clientPortLogging) ?? "")")
+            log.info(
+                "\(queueName): client=\(clientText)\(loginText)\(senderText)\(forwarded?.logText(withPort: policy.clientPortLogging) ?? "")"
+            )
         }
         if transaction?.recipients.isEmpty == true { transaction?.firstRecipient = given }
         transaction?.recipients.append(recipient)
@@ -97,6 +100,11 @@ extension Session {
     private var loginText: String {
         guard let method = facts.saslMethod, let username = facts.saslUsername else { return "" }
         return ", sasl_method=\(method), sasl_username=\(username)"
+    }
+
+    private var senderText: String {
+        guard let identity = transaction?.declaredIdentity, !identity.isEmpty else { return "" }
+        return ", sasl_sender=\(identity)"
     }
 
     /// What the client hears when the queue cannot take mail; the log gets the reason.

@@ -42,6 +42,12 @@ def cr_in_address(d):
     return d.ours_is_bad_address and re.match(rb"\s*(MAIL|RCPT|VRFY)\b.*\r", d.command.rstrip(b"\r\n"), re.I | re.S)
 
 
+def nul_in_command(d):
+    if d.kind == "log":
+        return not d.theirs and all("Illegal address syntax from" in line for line in d.ours) and re.search(rb"(MAIL|RCPT)\b[^\n]*\0", d.sent, re.I)
+    return d.kind == "reply" and b"\0" in d.command.lstrip()[1:] and not d.command.strip().upper().startswith(b"BDAT")
+
+
 def not_utf8(d):
     try:
         d.command.decode()
@@ -51,7 +57,7 @@ def not_utf8(d):
 
 
 def nested_brackets(d):
-    return d.ours_is_bad_address and re.search(rb"<<.*\s.*>>", d.command)
+    return d.ours_is_bad_address and re.search(rb'<<.*[\s"].*>>', d.command)
 
 
 def long_line(d):
@@ -82,7 +88,8 @@ def nested_mail(d):
 
 
 def control_in_reply(d):
-    return d.kind == "reply" and re.match(r"[45]55 [45]\.5\.4 Unsupported option", d.theirs[0]) and d.same_but(CONTROLS, "?")
+    # What tables and lists say of a name is shown by Postfix with blanks.
+    return d.kind == "reply" and (d.same_but(CONTROLS, "?") or re.search(CONTROLS.encode(), d.command.strip()) and d.same_but(CONTROLS + r"| |\?", "?"))
 
 
 def orcpt_control(d):
@@ -109,7 +116,7 @@ def unreadable_header(d):
 def stored_size(d):
     sizes = [re.fullmatch(r"250 2\.0\.0 Ok: (\d+) bytes queued as QID", (side or [""])[0]) for side in (d.theirs, d.ours)]
     limit = int(d.session.service["line_length_limit"] or 2048)
-    return d.kind == "reply" and all(sizes) and (int(sizes[0][1]) - int(sizes[1][1])) % 2 == 0 and re.search(rb"[^\n]{%d}" % limit, d.sent)
+    return d.kind == "reply" and all(sizes) and (int(sizes[0][1]) - int(sizes[1][1])) % 2 == 0 and re.search(rb"[^\n]{%d}" % limit, re.sub(rb"BDAT \d+[^\n]*\n", b"", d.sent, flags=re.I))
 
 
 def second_route(d):
@@ -132,13 +139,15 @@ def trailing_at(d):
 
 
 def quoted_domain(d):
-    return d.kind == "reply" and re.search(rb'"[^"]*@[^"]*"', d.command) and re.match(rb"\s*(MAIL|RCPT|VRFY)\b", d.command, re.I) and (
+    return d.kind == "reply" and re.search(rb'"[^"]*@[^"]*"|\[[^\]]*@', d.command) and re.match(rb"\s*(MAIL|RCPT|VRFY)\b", d.command, re.I) and (
         d.ours_is_bad_address or d.theirs[0][1:].startswith(("01 5.1.", "01 4.1.")))
 
 
 def vrfy_open(d):
-    command = d.command.replace(b"\\\\", b"")
+    command = (d.command if d.kind == "reply" else d.sent).replace(b"\\\\", b"")
     is_open = command.count(b"<") != command.count(b">") or command.count(b'"') % 2 == 1 or b"\\>" in command or b'\\"' in command
+    if d.kind == "log":
+        return re.search(rb"VRFY", command, re.I) and all(": VRFY from " in line for line in d.theirs) and d.same_but(r" to=<\S*>")
     return d.kind == "reply" and re.match(rb"\s*VRFY\b", command, re.I) and is_open
 
 
@@ -146,8 +155,16 @@ def sharp_s(d):
     return d.ours_is_bad_address and "\u00df".encode() in d.command
 
 
-def xclient_unavailable(d):
-    return re.search(rb"ADDR=\[UNAVAILABLE\]", d.sent, re.I) and d.same_but(r"\[(unknown|0\.0\.0\.0)\]|from (unknown|0\.0\.0\.0)\b", "[*]")
+def xclient_partly(d):
+    """The client's name, and what it may do, after an XCLIENT that was refused for its second value or a later one."""
+    refused = any(line.startswith(("501 5.5.4 Bad ", "501 5.5.4 Error: attribute")) for _, reply in d.replies for line in reply)
+    theirs, ours = ([line for line in lines if not re.match(r"250.X(VERP|CLIENT|FORWARD)\b", line)] for lines in (d.theirs, d.ours))
+    return refused and re.search(rb"XCLIENT\s+\S+=\S+\s+\S", d.sent, re.I) and (theirs == ours or d.same_but(r"\S+\[[^\]]*\]", "*"))
+
+
+def lost_between_chunks(d):
+    return d.kind == "log" and not d.ours and all(": message-id=" in line for line in d.theirs) and re.search(rb"BDAT \d+\r\n", d.sent) and not any(
+        "queued as" in line for line in d.replies[-1][1])
 
 
 def bdat_blank(d):
@@ -168,6 +185,7 @@ def empty_local_part(d):
 ROWS = {
     "after-brackets": after_brackets,
     "CR inside an envelope address": cr_in_address,
+    "nul-in-command": nul_in_command,
     "not-utf8": not_utf8,
     "nested-brackets": nested_brackets,
     "long-line": long_line,
@@ -188,7 +206,8 @@ ROWS = {
     "quoted-domain": quoted_domain,
     "vrfy-open": vrfy_open,
     "sharp-s": sharp_s,
-    "xclient-unavailable": xclient_unavailable,
+    "xclient-partly": xclient_partly,
+    "lost-between-chunks": lost_between_chunks,
     "bdat-blank": bdat_blank,
     "double-bounce": double_bounce,
     "empty-local-part": empty_local_part,

@@ -222,7 +222,7 @@ class Machine:
 
     def quiet(self):
         """Waits until what the start has logged is over."""
-        wait_for(lambda: 2 <= self.log().count(": connect from") == self.log().count(": disconnect from"), 10)
+        wait_for(lambda: 2 <= self.log().count(": connect from") == self.log().count(": disconnect from"), 40)
         time.sleep(0.1)
 
     @staticmethod

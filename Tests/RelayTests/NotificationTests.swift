@@ -23,7 +23,7 @@ import Testing
         #expect(report.bounce == nil)
         #expect(
             server.seen.commands.filter { $0.hasPrefix("MAIL") || $0.hasPrefix("RCPT") } == [
-                "MAIL FROM:<s@y.example> BODY=8BITMIME SMTPUTF8 ENVID=QQ+20314 RET=HDRS",
+                "MAIL FROM:<s@y.example> BODY=8BITMIME ENVID=QQ+20314 RET=HDRS SMTPUTF8",
                 "RCPT TO:<a@[127.0.0.1]:\(server.port)> ORCPT=utf-8;b\\x{FC}@x NOTIFY=SUCCESS,DELAY",
                 "RCPT TO:<b@[127.0.0.1]:\(server.port)> ORCPT=rfc822;b@[127.0.0.1]:\(server.port)",
             ]

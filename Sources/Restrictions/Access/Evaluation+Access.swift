@@ -15,9 +15,10 @@ extension Evaluation {
             return .permit
         case .reject(let code, let status, let text):
             let code = code ?? codes.accessMapReject
-            return .reject(subject.rejection(code, status ?? EnhancedStatusCode(5, 7, 1), text.isEmpty ? "Access denied" : text))
+            return .reject(rejection(about: subject, code, status ?? EnhancedStatusCode(5, 7, 1), text.isEmpty ? "Access denied" : text))
         case .defer(let status, let text):
-            let reply = subject.rejection(
+            let reply = rejection(
+                about: subject,
                 codes.accessMapDefer,
                 status ?? EnhancedStatusCode(4, 7, 1),
                 text.isEmpty ? "Access denied" : text
@@ -35,7 +36,7 @@ extension Evaluation {
         case .hangUp(let text):
             decision.notices.append(Decision.Notice(verb: "hangup", text: text))
             return .hangUp
-        case .restrictions(let text): return nested(text, from: table)
+        case .restrictions(let text): return nested(text, from: table, about: subject)
         }
     }
 
@@ -44,21 +45,31 @@ extension Evaluation {
         // `fail:` has nothing to say beyond this.
         let detail = reason.isEmpty || reason == "\(table) lookup error" ? "" : ": \(reason)"
         warning("\(table) lookup error for \"\(key)\"\(detail)")
-        return .reject(subject.rejection(451, EnhancedStatusCode(4, 3, 5), "Server configuration error"))
+        return .reject(rejection(about: subject, 451, EnhancedStatusCode(4, 3, 5), "Server configuration error"))
+    }
+
+    /// The rejection; a status code that says more than is true of the subject is changed, and that is logged.
+    private func rejection(about subject: AccessSubject, _ code: Int, _ status: EnhancedStatusCode, _ text: String) -> Reply {
+        let fitted = subject.fitted(status)
+        if fitted != status {
+            decision.notices.append(.init(verb: "", text: "mapping DSN status \(status) into \(subject.replyClass) status \(fitted)"))
+        }
+        return subject.rejection(code, fitted, text)
     }
 
     /// A log line of its own, `warning: TEXT`.
     func warning(_ text: String) { decision.notices.append(Decision.Notice(verb: "warning", text: text)) }
 
     private func deferral(_ subject: AccessSubject, _ status: EnhancedStatusCode?, _ text: String) -> Reply {
-        subject.rejection(
+        rejection(
+            about: subject,
             environment.codes.accessMapDefer,
             status ?? EnhancedStatusCode(4, 7, 1),
             text.isEmpty ? "Service unavailable" : text
         )
     }
 
-    private func nested(_ text: String, from table: String) -> Verdict {
+    private func nested(_ text: String, from table: String, about subject: AccessSubject) -> Verdict {
         let items = ListText.items(text) ?? []
         if items.contains(where: { ListText.isTable($0) }) {
             warning("access table \(table) has entry with lookup table: \(text)")
@@ -70,7 +81,7 @@ extension Evaluation {
         let list = builder.build(name: table, kind: kind, items: items, location: nil)
         for diagnostic in builder.diagnostics { warning(diagnostic.message) }
         if builder.diagnostics.contains(where: { $0.severity == .error }) { return .failure(Replies.serverConfiguration) }
-        return .evaluate(list)
+        return .evaluateAbout(subject, list)
     }
 }
 

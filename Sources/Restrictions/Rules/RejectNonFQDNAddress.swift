@@ -10,7 +10,7 @@ struct RejectNonFQDNAddress: Rule {
         if let domain = address.domain {
             let name = HeloName.withoutTrailingDot(domain)
             let isHostName = run.environment.router.domainEncoder.isHostName(name)
-            if domain.first == "[" || name.utf8.contains(UInt8(ascii: ".")) && isHostName { return .dunno }
+            if domain.first == "[" && domain.last == "]" || name.utf8.contains(UInt8(ascii: ".")) && isHostName { return .dunno }
         }
         let code = run.environment.codes.nonFQDN
         return .reject(side.rejection(code, EnhancedStatusCode(5, 5, 2), address, "need fully-qualified address"))
