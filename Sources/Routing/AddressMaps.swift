@@ -43,7 +43,7 @@ package final class AddressMaps: Sendable {
             let places = problems.collect(try Self.places(settings, classes))
             if let map, let places, !map.isEmpty { canonical.append((map, places)) }
         }
-        let masquerade = problems.collect(try Masquerade(settings))
+        let masquerade = problems.collect(try Masquerade(settings, tables))
         let masqueradedPlaces = problems.collect(try Self.places(settings, "masquerade_classes"))
         let aliases = problems.collect(try VirtualAliases(settings, tables))
         let alwaysBCC = problems.collect(try Self.address(settings, "always_bcc"))
@@ -100,7 +100,7 @@ package final class AddressMaps: Sendable {
         for stage in canonical where stage.places.contains(place) {
             result = try await stage.map.canonical(result, router, warnings: &warnings)
         }
-        return !masquerade.isEmpty && masqueradedPlaces.contains(place) ? masquerade.apply(result) : result
+        return !masquerade.isEmpty && masqueradedPlaces.contains(place) ? try await masquerade.apply(result) : result
     }
 
     /// Everyone who gets the message for one recipient of the client.

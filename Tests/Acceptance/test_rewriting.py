@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 import types
 import unittest
 
@@ -45,6 +46,11 @@ BARE = [full(f"To: {text}", "From: f") for text in (
     "Friends: Alice <a>, Bob <b>;", "Friends:;, a", '"a!b", !b, a!', "a@b.c (x), d (y) e <f> (z) g", "a\n (comment\n continued) <b>",
     ", ".join(f"user{i}" for i in range(12)), ", ".join(f"Long Name {i} <user{i}@some.example>" for i in range(12)) + ", bare",
     ",".join(f"u{i}@some.example" for i in range(12)) + ",bare (com (nested) ment)")]
+
+NAMES = tempfile.NamedTemporaryFile("w", prefix="postern-names-")
+os.chmod(NAMES.name, 0o644)
+NAMES.write("# those who stay\nroot\n  regexp:{ { /^a b$/ x } }\n")
+NAMES.flush()
 
 # Parameters, and the messages that are sent with them.
 CASES = [
@@ -96,6 +102,12 @@ CASES = [
            sender="root@host.example.com", to=["z@host.example.com"])]),
     ({"masquerade_domains": "!a.example.com Example.com", "masquerade_exceptions": "root"},
      [full("From: root@host.example.com", "To: a@b.a.example.com, x@a.example.com, y@q.example.com", sender="Root@host.example.com")]),
+    *(({"masquerade_domains": "example.com", **PLUS, "masquerade_exceptions": exceptions},
+       [full("From: root@h.example.com", 'To: Root@h.example.com, root+e@h.example.com, "a b"@h.example.com, bob@example.com, Bob@h.example.com, '
+             'ÄB@h.example.com, "root"@h.example.com', sender="ROOT@h.example.com")])
+      for exceptions in ("inline:{ { root = x } }, regexp:{ { /^\"a b\"$$/ x } }, Bob", "regexp:{ { /^a b$$/ x } }", '"a b", Root, äb', "!root, static:all", "!inline:{ { bob = x } }, static:all",
+                         "regexp:{ { /^ro/ x } }", "ROOT+e", f"{NAMES.name} bob", f"!{NAMES.name} static:all", "@h.example.com root@h.example.com",
+                         "fail:x", "root, fail:x, bob")),
     ({"masquerade_domains": "foo.example.com example.com", "masquerade_classes": "envelope_recipient"},
      [full("From: root@host.example.com", to=["a@b.foo.example.com", "a@b.example.com", "a@EXAMPLE.com", "a@HOST.EXAMPLE.com"])]),
     ({"canonical_maps": table(("d@m.example", "d@n.example")), "masquerade_domains": "n.example m.example"},

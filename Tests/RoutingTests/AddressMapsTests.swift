@@ -76,7 +76,7 @@ import Testing
 
     @Test(arguments: [
         ["always_bcc": "a@b.c, d@e.f"], ["always_bcc": "<<"], ["canonical_classes": "envelope_sender, nonsense"],
-        ["masquerade_exceptions": "texthash:/x"],
+        ["masquerade_exceptions": "texthash:/x"], ["masquerade_exceptions": "/x"], ["masquerade_domains": "static:x"],
     ])
     func whatMeansNothingStopsTheStart(_ main: [String: String]) {
         #expect(throws: ConfigurationError.self) { try Self.make(main) }
