@@ -2,12 +2,12 @@ import Glibc
 import SMTPCore
 
 /// The two shapes of a log line. Pure but for the time zone.
-enum LogLine {
+package enum LogLine {
     /// Longer texts are cut: a client must not be able to fill the disk with one command.
     static let maximumTextLength = 2000
 
     /// `Nov 21 02:16:00`, local time, as syslog prints it.
-    static func timestamp(_ seconds: Int) -> String {
+    package static func timestamp(_ seconds: Int) -> String {
         var time = time_t(seconds)
         var parts = unsafe tm()
         _ = unsafe localtime_r(&time, &parts)

@@ -143,7 +143,7 @@ struct MacroScanner {
         return MacroText(rest)
     }
 
-    /// The inside of a balanced `{ ... }`, without white space at its ends.
+    /// The inside of a balanced `{ ... }`; white space at its ends belongs to it.
     private mutating func group() throws(ExpansionError) -> MacroText {
         guard rest.first == UInt8(ascii: "{") else { throw unexpected("\"{\" is") }
         var depth = 0
@@ -151,8 +151,7 @@ struct MacroScanner {
             if rest[index] == UInt8(ascii: "{") { depth += 1 }
             if rest[index] == UInt8(ascii: "}") { depth -= 1 }
             guard depth == 0 else { continue }
-            var inside = rest[(rest.startIndex + 1)..<index].drop(while: ListSyntax.isSpace)
-            while let last = inside.last, ListSyntax.isSpace(last) { inside.removeLast() }
+            let inside = rest[(rest.startIndex + 1)..<index]
             rest = rest[(index + 1)...]
             return MacroText(inside)
         }

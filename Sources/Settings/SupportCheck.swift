@@ -94,7 +94,8 @@ struct SupportCheck {
             "smtpd_drain_time", "smtpd_owner", "smtpd_sasl_worker_limit", "syslog_facility",
         ]
         let queue = [
-            "2bounce_notice_recipient", "anvil_rate_time_unit", "bounce_queue_lifetime", "bounce_size_limit", "defer_transports",
+            "2bounce_notice_recipient", "anvil_rate_time_unit", "anvil_status_update_time", "bounce_queue_lifetime", "bounce_size_limit",
+            "defer_transports",
             "double_bounce_sender", "maximal_backoff_time", "maximal_queue_lifetime", "minimal_backoff_time", "qmgr_message_active_limit",
             "queue_run_delay",
         ]

@@ -46,6 +46,9 @@ package final class ClientLimits: Sendable {
     /// Clients remembered now.
     package var clientCount: Int { state.withLock { $0.clientCount } }
 
+    /// What anvil(8) logs of the time since the last call: the highest counts, each with its client and time.
+    package func takeStatistics() -> [ClientStatistic] { state.withLock { $0.takeStatistics() } }
+
     /// All counters, for the next generation of the server: those of open connections first, then the busiest, as many as fit.
     /// - Parameter maximumSize: bytes.
     package func snapshot(maximumSize: Int = 64 * 1024, now: NIODeadline = .now()) -> [UInt8] {

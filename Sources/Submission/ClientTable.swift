@@ -24,6 +24,7 @@ struct ClientTable {
     private var index: [Key: Int] = [:]
     private var slots: [Slot] = []
     private var hand = 0
+    private var peaks = ClientPeaks()
     /// Connections that other generations of the server still serve.
     private var elsewhere: [Int: [Key: UInt32]] = [:]
 
@@ -42,7 +43,9 @@ struct ClientTable {
         let others = elsewhere.isEmpty ? 0 : elsewhere.values.reduce(0) { $0 + Int($1[key] ?? 0) }
         guard let slot = slot(for: key, now) else { return others + 1 }
         slots[slot].connections += 1
-        return others + Int(slots[slot].connections)
+        let count = others + Int(slots[slot].connections)
+        peaks.note(connections: count, key, now)
+        return count
     }
 
     /// A slot is kept for its rates until another client needs it.
@@ -52,8 +55,11 @@ struct ClientTable {
     }
 
     mutating func count(_ event: ClientLimits.Event, _ service: String, _ client: IPNetwork, _ now: NIODeadline) -> Int {
-        guard let slot = slot(for: key(service, client), now) else { return 1 }
-        return Int(slots[slot].events.increment(event))
+        let key = key(service, client)
+        guard let slot = slot(for: key, now) else { return 1 }
+        let count = Int(slots[slot].events.increment(event))
+        peaks.note(rate: count, of: event, key, now)
+        return count
     }
 
     func rate(_ event: ClientLimits.Event, _ service: String, _ client: IPNetwork, _ now: NIODeadline) -> Int {
@@ -73,6 +79,7 @@ struct ClientTable {
 
     /// The slot of `key`, with a window that has not ended. nil when there is no room: the client is then not counted.
     private mutating func slot(for key: Key, _ now: NIODeadline) -> Int? {
+        defer { peaks.note(clients: index.count, now) }
         if let slot = index[key] {
             if now - slots[slot].windowStart >= window {
                 slots[slot].windowStart = now
@@ -103,6 +110,13 @@ struct ClientTable {
             best = hand
         }
         return best
+    }
+
+    /// The peaks since the last call.
+    mutating func takeStatistics() -> [ClientStatistic] {
+        let names = Dictionary(uniqueKeysWithValues: services.map { ($1, $0) })
+        defer { peaks = ClientPeaks() }
+        return ClientStatistic.all(peaks, window: window) { names[$0] ?? "" }
     }
 
     func report(_ now: NIODeadline) -> [ClientSnapshot.Client] {

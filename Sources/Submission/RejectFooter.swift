@@ -3,87 +3,71 @@ import MailLog
 import Resolver
 import Restrictions
 import SMTPCore
+import Settings
 import Tables
 
 /// A text of `smtpd_reject_footer`: what is added to each reply that refuses.
 ///
-/// `\n` starts a new line; a text that begins with `\c` goes on in the reply's own last line. `$name`, `${name}` and `$(name)` stand for
-/// facts of the session.
+/// `\n` starts a new line; a text that begins with `\c` goes on in the reply's own last line. Facts of the session stand in each line as
+/// parameters do in main.cf: `$name`, `${name?text}`, `${name?{text}:{text}}`, `${{text} == {text} ? {text} : {text}}`.
 struct RejectFooter: Sendable, Hashable {
-    enum Piece: Sendable, Hashable {
-        case text(String)
-        case newLine
-        case name(String)
-    }
-
     /// Goes on in the last line of the reply.
     let continuesLine: Bool
-    let pieces: [Piece]
+    private let lines: [String]
 
     /// nil for an empty text.
     init?(_ template: String) {
         guard !template.isEmpty else { return nil }
         continuesLine = template.hasPrefix("\\c")
-        pieces = Self.parse(Array(template.utf8).dropFirst(continuesLine ? 2 : 0))
+        lines = Self.lines(of: Array(template.utf8).dropFirst(continuesLine ? 2 : 0))
     }
 
-    private static func parse(_ template: ArraySlice<UInt8>) -> [Piece] {
-        var pieces: [Piece] = []
-        var text: [UInt8] = []
-        var rest = template
-        func endText() {
-            if !text.isEmpty { pieces.append(.text(String(decoding: text, as: UTF8.self))) }
-            text = []
+    private static func lines(of template: ArraySlice<UInt8>) -> [String] {
+        var lines: [String] = []
+        var start = template.startIndex
+        var index = start
+        while index + 1 < template.endIndex {
+            guard template[index] == UInt8(ascii: "\\"), template[index + 1] == UInt8(ascii: "n") else {
+                index += 1
+                continue
+            }
+            lines.append(String(decoding: template[start..<index], as: UTF8.self))
+            index += 2
+            start = index
         }
-        while let byte = rest.popFirst() {
-            if byte == UInt8(ascii: "\\"), rest.first == UInt8(ascii: "n") {
-                rest = rest.dropFirst()
-                endText()
-                pieces.append(.newLine)
-            } else if byte == UInt8(ascii: "$"), rest.first == UInt8(ascii: "$") {
-                rest = rest.dropFirst()
-                text.append(byte)
-            } else if byte == UInt8(ascii: "$"), let name = takeName(&rest) {
-                endText()
-                pieces.append(.name(name))
-            } else {
-                text.append(byte)
+        return lines + [String(decoding: template[start...], as: UTF8.self)]
+    }
+
+    /// What keeps the text from being expanded, whatever the values are.
+    var problem: String? {
+        for line in lines {
+            // Both ways of every condition.
+            for value in ["", "1"] {
+                var expander = Expander { _ in value }
+                do throws(ExpansionError) { _ = try expander.expand(line) } catch { return error.message }
             }
         }
-        endText()
-        return pieces
+        return nil
     }
 
-    /// What follows a `$`: `name`, `{name}` or `(name)`. nil when it is none of these; the `$` is then text.
-    private static func takeName(_ rest: inout ArraySlice<UInt8>) -> String? {
-        let close: UInt8? = rest.first == UInt8(ascii: "{") ? UInt8(ascii: "}") : rest.first == UInt8(ascii: "(") ? UInt8(ascii: ")") : nil
-        let body = close == nil ? rest : rest.dropFirst()
-        let name = body.prefix { $0 == UInt8(ascii: "_") || $0.isASCIILetter || $0.isASCIIDigit }
-        guard !name.isEmpty else { return nil }
-        let after = body[name.endIndex...]
-        if let close {
-            guard after.first == close else { return nil }
-            rest = after.dropFirst()
-        } else {
-            rest = after
-        }
-        return String(decoding: name, as: UTF8.self)
-    }
-
-    /// `reply` with the footer; `value` gives a name's text. What could end a line of the reply becomes `?`.
-    func appended(to reply: Reply, value: (String) -> String) -> Reply {
-        var lines = [""]
-        for piece in pieces {
-            switch piece {
-            case .text(let text): lines[lines.count - 1] += text
-            case .newLine: lines.append("")
-            case .name(let name): lines[lines.count - 1] += Session.printable(value(name).utf8)
-            }
+    /// `reply` with the footer; `value` gives a name's text, which is not expanded again.
+    /// - Throws: the text means nothing.
+    func appended(to reply: Reply, value: @escaping (String) -> String) throws(ExpansionError) -> Reply {
+        var added: [String] = []
+        for line in lines {
+            var expander = Expander { Self.harmless(value($0)) }
+            added.append(try expander.expand(line))
         }
         var reply = reply
-        if continuesLine, let last = reply.lines.popLast() { lines[0] = last + lines[0] }
-        reply.lines += lines
+        if continuesLine, let last = reply.lines.popLast() { added[0] = last + added[0] }
+        reply.lines += added
         return reply
+    }
+
+    /// What a client chose as text of a reply, and for the expander: nothing that ends a line, and no reference.
+    private static func harmless(_ text: String) -> String {
+        String(decoding: text.utf8.map { (0x20..<0x7F).contains($0) || $0 == 0x09 ? $0 : UInt8(ascii: "_") }, as: UTF8.self)
+            .replacing("$", with: "$$")
     }
 }
 
@@ -100,7 +84,13 @@ extension Session {
             case .failed(let reason): log.warning("\(reason) for \"\(original.logText)\"")
             }
         }
-        return footer?.appended(to: reply, value: footerValue) ?? reply
+        guard let footer else { return reply }
+        do throws(ExpansionError) {
+            return try footer.appended(to: reply, value: footerValue)
+        } catch {
+            log.warning("smtpd_reject_footer_maps: \(error.message)")
+            return reply
+        }
     }
 
     private func footerValue(_ name: String) -> String {

@@ -104,16 +104,18 @@ extension Session {
     func isOverConnectionLimits() async -> Bool {
         guard !isExemptFromLimits else { return false }
         let limits = policy.limits
-        if limits.connectionCount > 0 {
-            isCountedConnection = true
-            let count = service.limits.connect(service: policy.serviceName, client: limits.network(of: clientAddress))
-            if count > limits.connectionCount {
-                await refuseConnection("Connection concurrency limit exceeded: \(count)")
-                return true
-            }
+        // Counted both if either has a limit, as anvil(8) does, whose statistics tell of both.
+        guard limits.connectionCount > 0 || limits.connectionRate > 0 else { return false }
+        isCountedConnection = true
+        let client = limits.network(of: clientAddress)
+        let count = service.limits.connect(service: policy.serviceName, client: client)
+        let rate = service.limits.count(.connection, service: policy.serviceName, client: client)
+        if limits.connectionCount > 0, count > limits.connectionCount {
+            await refuseConnection("Connection concurrency limit exceeded: \(count)")
+            return true
         }
-        if let count = overRate(.connection, limits.connectionRate) {
-            await refuseConnection("Connection rate limit exceeded: \(count)")
+        if limits.connectionRate > 0, rate > limits.connectionRate {
+            await refuseConnection("Connection rate limit exceeded: \(rate)")
             return true
         }
         return false

@@ -43,7 +43,9 @@ struct RejectFooterPolicy: Sendable {
     var isEmpty: Bool { text == nil && maps.isEmpty }
 
     init(_ settings: ServiceSettings, tables: TableRegistry) throws(ConfigurationError) {
-        text = RejectFooter(settings.text("smtpd_reject_footer"))
+        let parameter = "smtpd_reject_footer"
+        text = RejectFooter(settings.text(parameter))
+        if let problem = text?.problem { throw ConfigurationError("\(parameter): \(problem)", at: settings.location(of: parameter)) }
         let name = "smtpd_reject_footer_maps"
         maps = try tables.list(settings.list(name), at: settings.location(of: name))
     }

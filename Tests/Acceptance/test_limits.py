@@ -6,6 +6,7 @@ import os
 import resource
 import select
 import signal
+import smtplib
 import socket
 import time
 import unittest
@@ -249,6 +250,22 @@ class Connections(Case):
         # Nobody has lost anything.
         self.assertEqual({text[:3] for text in crowd.ask(everybody, b".\r\n")}, {b"250"})
         wait_for(lambda: mail().startswith(b"250 "), 60, "mail to be taken again")
+
+
+class Statistics(Case):
+    """The lines of anvil(8); each shape is that of Postfix 3.7.11."""
+
+    def test_busiest_clients(self):
+        server = self.server("anvil_status_update_time = 2s\nsmtpd_client_event_limit_exceptions =\nsmtpd_client_message_rate_limit = 100\n")
+        with smtplib.SMTP("127.0.0.1", server.plain, timeout=30) as client:
+            client.helo("h")
+            self.assertEqual(client.mail("s@b.example")[0], 250)
+        server.wait_log("max cache size")
+        log = server.log()
+        for what in (r"connection rate \d/60s", r"connection count [12]", r"message rate 1/60s"):
+            self.assertRegex(log, rf" postfix/anvil\[\d+\]: statistics: max {what} for \(127\.0\.0\.1:{server.plain}:127\.0\.0\.1\) at \w{{3}} [ \d]\d \d\d:\d\d:\d\d\n")
+        self.assertRegex(log, r"statistics: max cache size 1 at \w{3} [ \d]\d \d\d:\d\d:\d\d\n")
+        self.assertNotIn("recipient rate", log)
 
 
 class Sleepers(Case):

@@ -1,5 +1,6 @@
 import Glibc
 import MailLog
+import NIOCore
 import Submission
 import TLS
 
@@ -9,8 +10,12 @@ struct SMTPDDuty {
     private let server: SMTPDServer
     private let log: LogWriter
     private let notes: MailLog
+    private let anvil: MailLog
     /// Seconds after which the last idle sessions of a retired generation are sent away.
     private let drainTime: Double
+    /// Seconds between two looks at what clients have done (`anvil_status_update_time`).
+    private let statusInterval: Double
+    private var nextStatus: Double
 
     /// Sockets to serve, from the moment of `start`.
     private var listeners: [(service: String, address: String, descriptor: CInt)] = []
@@ -41,13 +46,24 @@ struct SMTPDDuty {
     /// Seconds in which what waits in the queue of an address that is served no longer is taken.
     private static let lastCall = 1.0
 
-    init(control: ControlChannel, server: SMTPDServer, log: LogWriter, notes: MailLog, drainTime: Double) {
+    init(
+        control: ControlChannel,
+        server: SMTPDServer,
+        log: LogWriter,
+        notes: MailLog,
+        anvil: MailLog,
+        drainTime: Double,
+        statusInterval: Double
+    ) {
         self.control = control
         self.server = server
         self.log = log
         self.notes = notes
+        self.anvil = anvil
         self.drainTime = drainTime
+        self.statusInterval = statusInterval
         readyLimit = monotonicSeconds() + Self.patience
+        nextStatus = monotonicSeconds() + statusInterval
     }
 
     /// Returns when the process is to end.
@@ -61,6 +77,8 @@ struct SMTPDDuty {
             tick(monotonicSeconds())
         }
         for listener in listeners { close(listener.descriptor) }
+        // As anvil(8) at a reload; not when the server stops.
+        if retirement != nil { logStatistics() }
         server.close()
         log.flush()
     }
@@ -130,7 +148,19 @@ struct SMTPDDuty {
             nextReport = now + 1
             control.send(.sessions(reportedSessions))
         }
+        if now >= nextStatus {
+            nextStatus = now + statusInterval
+            logStatistics()
+        }
         if retirement != nil { tickRetired(now) }
+    }
+
+    private func logStatistics() {
+        let (now, seconds) = (NIODeadline.now(), wallClockSeconds())
+        for statistic in server.limits.takeStatistics() {
+            let age = Int((now - statistic.time).nanoseconds / 1_000_000_000)
+            anvil.info("statistics: max \(statistic.text) at \(LogLine.timestamp(seconds - age))")
+        }
     }
 
     private mutating func tickRetired(_ now: Double) {

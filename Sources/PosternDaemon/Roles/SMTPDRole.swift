@@ -79,7 +79,9 @@ final class SMTPDRole {
             server: server,
             log: environment.log,
             notes: environment.mailLog(environment.main, program: "smtpd"),
-            drainTime: Double(environment.main.duration("smtpd_drain_time").components.seconds)
+            anvil: environment.mailLog(environment.main, program: "anvil"),
+            drainTime: Double(environment.main.duration("smtpd_drain_time").components.seconds),
+            statusInterval: Double(max(1, environment.main.duration("anvil_status_update_time").components.seconds))
         )
         duty.run()
     }

@@ -2,7 +2,7 @@
 extension Parameter {
     static let internals: [Parameter] = [
         .init("address_verify_service_name", .text, .c, .noEffect(.noInternalServices), "verify"),
-        .init("anvil_status_update_time", .time(.seconds), .b, .noEffect(.noInternalServices), "600s"),
+        .init("anvil_status_update_time", .time(.seconds), .b, .honoured, "600s"),
         .init("application_event_drain_time", .time(.seconds), .c, .noEffect(.noInternalServices), "100s"),
         .init("backwards_bounce_logfile_compatibility", .bool, .c, .noEffect(.noInternalServices), "yes"),
         .init("bounce_service_name", .text, .c, .noEffect(.noInternalServices), "bounce"),
