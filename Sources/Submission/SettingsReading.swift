@@ -52,10 +52,12 @@ struct WordList: Sendable {
         if problems.hasErrors { throw problems.error }
     }
 
+    var isEmpty: Bool { words.isEmpty && tables.isEmpty }
+
     /// Whether `word` (in any case) is listed. A failing table counts as no match: a command is then judged on its own merits.
     func contains(_ word: String) async -> Bool {
         if matchesNonLetters, let first = word.utf8.first, !(0x41...0x5A).contains(first & ~0x20) { return true }
-        if words.isEmpty, tables.isEmpty { return false }
+        if isEmpty { return false }
         let folded = word.lowercased()
         if words.contains(folded) { return true }
         return tables.isEmpty ? false : await isInTables(folded)

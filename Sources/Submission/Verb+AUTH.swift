@@ -7,28 +7,10 @@ import SMTPCore
 extension Session {
     /// AUTH (RFC 4954). The back end decides; the session carries base64 lines and words the outcome.
     func auth(_ command: CommandLine) async -> Outcome {
-        guard isAuthActive, let authenticator = service.authenticator else {
-            return .reply(Reply(503, .init(5, 5, 1), "Error: authentication not enabled"))
-        }
-        if transaction != nil { return .reply(Reply(503, .init(5, 5, 1), "Error: MAIL transaction in progress")) }
-        if facts.saslUsername != nil { return .reply(Reply(503, .init(5, 5, 1), "Error: already authenticated")) }
-        // Each AUTH counts, well-formed or not (compared with smtpd(8)).
-        if let count = overRate(.auth, policy.limits.authRate) {
-            log.warning("AUTH command rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
-            return .reply(Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(addressText)"))
-        }
-        guard (2...3).contains(command.count) else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")) }
+        if let refusal = refusal(toLogIn: command) { return .reply(refusal) }
+        guard let authenticator = service.authenticator else { return .reply(Self.authenticationDisabled) }
         let mechanism = Self.shown(command[1])
-        let log = log
-        let request = AuthenticationRequest(
-            mechanism: mechanism.uppercased(),
-            initialResponse: command.count == 3 ? command.text(2) : nil,
-            clientAddress: clientAddress.description,
-            serverAddress: serverAddress,
-            tlsActive: tls != nil,
-            log: AuthenticationLog { log.warning($0) }
-        )
-        var (step, exchange) = await authenticator.begin(request)
+        var (step, exchange) = await authenticator.begin(request(mechanism, command))
         while case .challenge(let challenge) = step, let running = exchange {
             await send(Reply(334, nil, challenge))
             guard let response = await nextLine(limit: policy.sasl.responseLimit, isCommand: false) else {
@@ -46,7 +28,36 @@ extension Session {
         return .reply(conclude(step, mechanism))
     }
 
+    @inline(never)
+    private func refusal(toLogIn command: CommandLine) -> Reply? {
+        guard isAuthActive else { return Self.authenticationDisabled }
+        if transaction != nil { return Reply(503, .init(5, 5, 1), "Error: MAIL transaction in progress") }
+        if facts.saslUsername != nil { return Reply(503, .init(5, 5, 1), "Error: already authenticated") }
+        // Each AUTH counts, well-formed or not (compared with smtpd(8)).
+        if let count = overRate(.auth, policy.limits.authRate) {
+            log.warning("AUTH command rate limit exceeded: \(count) from \(clientText) for service \(policy.serviceName)")
+            return Reply(450, .init(4, 7, 1), "Error: too many AUTH commands from \(addressText)")
+        }
+        return (2...3).contains(command.count) ? nil : Reply(501, .init(5, 5, 4), "Syntax: AUTH mechanism")
+    }
+
+    @inline(never)
+    private func request(_ mechanism: String, _ command: CommandLine) -> AuthenticationRequest {
+        let log = log
+        return AuthenticationRequest(
+            mechanism: mechanism.uppercased(),
+            initialResponse: command.count == 3 ? command.text(2) : nil,
+            clientAddress: clientAddress.description,
+            serverAddress: serverAddress,
+            tlsActive: tls != nil,
+            log: AuthenticationLog { log.warning($0) }
+        )
+    }
+
+    private static let authenticationDisabled = Reply(503, .init(5, 5, 1), "Error: authentication not enabled")
+
     /// A response that ends the exchange.
+    @inline(never)
     private func refusal(of response: InputLine, _ mechanism: String) -> Reply? {
         if response.isTooLong { return Reply(500, .init(5, 5, 6), "SASL response limit exceeded") }
         if response.bytes.elementsEqual("*".utf8) {
@@ -56,6 +67,7 @@ extension Session {
         return nil
     }
 
+    @inline(never)
     private func conclude(_ step: AuthenticationStep, _ mechanism: String) -> Reply {
         switch step {
         case .success(let username):

@@ -180,6 +180,7 @@ extension Session {
         }
     }
 
+    @inline(never)
     private func envelope(_ transaction: Transaction) -> Envelope {
         var origin = MessageOrigin()
         origin.clientName = facts.peerName.name

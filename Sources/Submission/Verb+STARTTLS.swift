@@ -5,19 +5,8 @@ import SMTPCore
 extension Session {
     /// STARTTLS (RFC 3207).
     func startTLS(_ command: CommandLine) async -> Outcome {
-        guard command.count == 1 else { return .reply(Reply(501, .init(5, 5, 4), "Syntax: STARTTLS")) }
-        guard tls == nil else { return .reply(Reply(554, .init(5, 5, 1), "Error: TLS already active")) }
-        guard policy.tls.level != .none, !hiddenKeywords.contains(.startTLS) else {
-            return .reply(Reply(502, .init(5, 5, 1), "Error: command not implemented"))
-        }
-        guard service.tls != nil else {
-            return .reply(Reply(454, .init(4, 7, 0), "TLS not available due to local problem"))
-        }
-        if isOverTLSSessionRate {
-            log.warning("Refusing STARTTLS request from \(clientText) for service \(policy.serviceName)")
-            return .reply(Reply(454, .init(4, 7, 0), "Error: too many new TLS sessions from \(clientText)"))
-        }
-        await send(Reply(220, .init(2, 0, 0), "Ready to start TLS"))
+        if let refusal = refusal(toStartTLS: command) { return .reply(refusal) }
+        await send(Self.readyToStartTLS)
         // From here to the handler's insertion nothing may be awaited.
         writeOutput()
         let succeeded = await openTLS(lostAfter: "STARTTLS")
@@ -29,4 +18,23 @@ extension Session {
         facts.saslUsername = nil
         return Outcome(reply: nil, succeeded: succeeded)
     }
+
+    @inline(never)
+    private func refusal(toStartTLS command: CommandLine) -> Reply? {
+        guard command.count == 1 else { return Reply(501, .init(5, 5, 4), "Syntax: STARTTLS") }
+        guard tls == nil else { return Reply(554, .init(5, 5, 1), "Error: TLS already active") }
+        guard policy.tls.level != .none, !hiddenKeywords.contains(.startTLS) else {
+            return Reply(502, .init(5, 5, 1), "Error: command not implemented")
+        }
+        guard service.tls != nil else {
+            return Reply(454, .init(4, 7, 0), "TLS not available due to local problem")
+        }
+        if isOverTLSSessionRate {
+            log.warning("Refusing STARTTLS request from \(clientText) for service \(policy.serviceName)")
+            return Reply(454, .init(4, 7, 0), "Error: too many new TLS sessions from \(clientText)")
+        }
+        return nil
+    }
+
+    private static let readyToStartTLS = Reply(220, .init(2, 0, 0), "Ready to start TLS")
 }
