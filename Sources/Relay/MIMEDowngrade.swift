@@ -31,6 +31,8 @@ struct MIMEDowngrade {
     private var encoder = QuotedPrintableEncoder()
     /// A header, of the message, a part or a message inside it, has a byte beyond ASCII: it needs SMTPUTF8 (RFC 6532).
     private(set) var hasHeaderBeyondASCII = false
+    /// The same of the message's own header; nil until that is complete.
+    private(set) var isOwnHeaderBeyondASCII: Bool?
 
     mutating func convert(_ block: ByteBuffer) -> ByteBuffer {
         var out = ByteBufferAllocator().buffer(capacity: block.readableBytes + block.readableBytes / 8 + 64)
@@ -121,6 +123,7 @@ struct MIMEDowngrade {
 
     private mutating func noteHeader() {
         if !hasHeaderBeyondASCII { hasHeaderBeyondASCII = header.contains { $0 >= 0x80 } }
+        isOwnHeaderBeyondASCII = isOwnHeaderBeyondASCII ?? hasHeaderBeyondASCII
     }
 
     private mutating func flushHeader(into out: inout ByteBuffer) {

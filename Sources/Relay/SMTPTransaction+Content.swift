@@ -56,19 +56,22 @@ extension SMTPTransaction {
         return positions.filter { !refused.contains($0) }
     }
 
-    /// Looks through the header blocks of the message and of all parts in it.
+    /// Looks through the header blocks of the message and of all parts in it. What a report of ours returns counts for nothing: RFC 6533 lets it
+    /// be encoded, and a report that is refused is lost.
     private func isHeaderBeyondASCII() async throws(ConversationFailure) -> Bool {
         var scan = MIMEDowngrade()
+        let isReport = job.envelope.sender.isNull && job.envelope.origin.protocolName.isEmpty
+        var isKnown: Bool { scan.hasHeaderBeyondASCII || isReport && scan.isOwnHeaderBeyondASCII != nil }
         if let content = job.content.inMemory { _ = scan.convert(content) }
         var offset = 0
-        while job.content.inMemory == nil, offset < job.content.size, !scan.hasHeaderBeyondASCII {
+        while job.content.inMemory == nil, offset < job.content.size, !isKnown {
             let block = try await read(offset)
             guard block.readableBytes > 0 else { throw .contentUnreadable("unexpected end") }
             offset += block.readableBytes
             _ = scan.convert(block)
         }
         _ = scan.finish()
-        return scan.hasHeaderBeyondASCII
+        return isReport ? scan.isOwnHeaderBeyondASCII == true : scan.hasHeaderBeyondASCII
     }
 }
 

@@ -14,12 +14,13 @@ SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 class Receiver:
     """Takes any mail and records it as `(sender, recipients, content)`, with the content as it came over the wire, dots still doubled.
 
-    `drops` are bytes it does not see; `seven` takes the eighth bit off all others. Without `eight` it does not offer 8BITMIME.
+    `drops` are bytes it does not see; `seven` takes the eighth bit off all others. Without `eight` it offers neither 8BITMIME
+    nor SMTPUTF8, which implies it.
     """
 
     def __init__(self, end=STRICT, drops=b"", seven=False, eight=True):
         self.end, self.drops, self.table = end, drops, SEVEN_BITS if seven else None
-        self.greeting = b"250-receiver\r\n250-PIPELINING\r\n" + (b"250-8BITMIME\r\n" if eight else b"") + b"250 SMTPUTF8\r\n"
+        self.greeting = b"250-receiver\r\n250-PIPELINING\r\n" + (b"250-8BITMIME\r\n250 SMTPUTF8\r\n" if eight else b"250 HELP\r\n")
         self.messages = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port = self.listener.getsockname()[1]

@@ -161,7 +161,8 @@ class Commands(Case):
         live = run("check", "--live", "-c", self.postern.directory, check=False)
         self.assertEqual((live.returncode, live.stdout.count("queue damage: ") > 0), (1, True))
         self.assertRegex(self.postern.log(), f"error: queue: damage: queue damage: {ids[1]}: content file fails its checksum")
-        self.assertEqual(len(sink.wait(1)), 1)
+        # The sound message, and what tells the postmaster of the other.
+        self.assertEqual(sorted(b"double-bounce@" in m for m in sink.wait(2)), [False, True])
         self.check_acknowledging(ids[1])
         self.postern.queue("delete", ids[1])
         self.assertEqual(run("queue", "status", "-c", self.postern.directory, check=False).returncode, 0)
