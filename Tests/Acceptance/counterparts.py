@@ -1,5 +1,6 @@
 """Real programs on the other side: Dovecot (IMAP, LMTP) and saslauthd, each in a private directory on loopback, ended by pid."""
 
+import contextlib
 import glob
 import imaplib
 import os
@@ -183,7 +184,9 @@ class Saslauthd:
         if self.process.poll() is None:
             children = self.processes()[1:]
             self.signal(signal.SIGCONT)
-            end(self.process)
+            # One that was stopped in the middle of requests does not always end by itself; what it does then is not what is tested.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                end(self.process)
             for pid in children:
                 try:
                     os.kill(pid, signal.SIGTERM)
